@@ -1,0 +1,121 @@
+// Package protocols is the contract between drivers and protocols: a session is a state machine, bytes in, bytes out,
+// that never blocks, starts no goroutine and knows no socket. The same session runs on an event loop, on a goroutine
+// after a hand-off, on a Unix socket, under TLS, in a test and in a fuzzer. Implementations are in the folders below;
+// protocols/prototest drives any of them.
+package protocols
+
+import (
+	"net/netip"
+
+	accesslog "github.com/latticed/latticed/access-log"
+	"github.com/latticed/latticed/grid"
+)
+
+// Match is what a protocol thinks of the first bytes of a connection.
+type Match uint8
+
+// The matches.
+const (
+	No    Match = iota // never mine
+	Maybe              // needs more bytes
+	Yes                // mine
+)
+
+// SniffMax is how many bytes every Sniff needs at most to say No or Yes.
+const SniffMax = 24
+
+// Protocol is one of the things spoken on the port, shared by all loops: what it holds is safe for concurrent use.
+// Per-loop state is an array indexed by Turn.Loop.
+type Protocol interface {
+	Name() string
+	// Sniff judges the first bytes of a connection, at least one. It is pure, and settles within SniffMax bytes.
+	Sniff(prefix []byte) Match
+	// Open starts a session. env is the connection's and may be kept.
+	Open(env *Env) Session
+}
+
+// Env is what a session may keep: it names nothing that belongs to a loop.
+type Env struct {
+	Conn   uint64 // connection id, never reused: access log, late answers
+	Caches grid.Caches
+	Waker  Waker  // this connection's
+	Worker Worker // for slow work: password hashing, LDAP, scripts
+	Remote netip.AddrPort
+	TLS    bool
+	Limits Limits
+}
+
+// Limits bound what one connection may have outstanding.
+type Limits struct {
+	Held int // answers outstanding before the session parks
+}
+
+// DefaultLimits are the limits of a connection that nobody configured.
+var DefaultLimits = Limits{Held: 256}
+
+// Waker asks for a Step without input. Any goroutine, never blocks, calls coalesce.
+type Waker interface{ Wake() }
+
+// Worker runs f on a bounded pool; what it leaves in r arrives as a late answer. False: the pool is full.
+type Worker interface {
+	Work(seq uint32, f func(r *grid.Result)) bool
+}
+
+// Turn is all a session sees in one Step. It and everything in it is the driver's, and may be another driver's next
+// time: nothing of it is kept, except a late Body, which becomes the session's.
+type Turn struct {
+	In      []byte      // unread input, overwritten after Step
+	EOF     bool        // nothing follows In
+	Late    []Answer    // in any order; their values fit Room and are valid during Step
+	Out     []byte      // replies are appended; len 0 on entry
+	Room    int         // start no further reply when len(Out) reaches it
+	CanTail bool        // Tail may be used (clear-text drivers)
+	Tail    []byte      // bytes to send after Out, pinned by a Blob the session holds until the next Step
+	Now     grid.Time   //
+	Batch   *grid.Batch // empty on entry
+	Loop    int         // index for per-loop state, below MaxLoops; stream goroutines share the last
+	Log     accesslog.Recorder
+	Rec     accesslog.Record // scratch for Log, which is nil when off
+}
+
+// MaxLoops bounds Turn.Loop, so that per-loop state can be an array made when a Protocol is.
+const MaxLoops = 256
+
+// Answer is a late answer.
+type Answer struct {
+	Seq uint32
+	Res grid.Result
+}
+
+// Next is what a session wants its driver to do.
+type Next uint8
+
+// The nexts.
+const (
+	More    Next = iota // call when In holds Need bytes, or on late answers, wake, EOF
+	Flush               // Room is spent or Tail is set: call again when all is written, with the same In
+	Park                // read nothing: call on late answers or wake only
+	Close               // write Out, then close
+	HandOff             // go on in the stream driver
+	Switch              // To goes on with the rest of In
+)
+
+// Progress is what a Step did and what it wants.
+type Progress struct {
+	Used int     // bytes of In that are finished with
+	Need int     // with More: the length In must reach to be worth a call; exact or too low, never too high
+	Next Next    //
+	Held int     // answers outstanding: the driver keeps the connection for them, also after EOF
+	To   Session // with Switch
+}
+
+// Session is one connection's protocol: a state machine that never blocks, spawns nothing and knows no driver. Steps
+// never overlap, but may run on different goroutines over its life.
+//
+// Whole input, any split of it and any grouping of late answers give the same bytes and the same sequence of ops.
+// After EOF the session answers what is complete; the driver closes when Next is Close, or More with Held 0.
+type Session interface {
+	Step(t *Turn) Progress
+	// Close is called once, last: it releases Slots, Blobs and subscriptions.
+	Close()
+}

@@ -8,7 +8,7 @@ import "math/bits"
 // Flush is for the whole grid and may be Pending; the rest is about this node.
 type Admin interface {
 	// Flush makes every entry stored up to now a miss. With at > 0 (ms since 1970) it is put off: when that moment
-	// comes, every entry last stored or used up to then is a miss, also those stored after this call; a later Flush
+	// comes, every entry last stored or used before it is a miss, also those stored after this call; a later Flush
 	// of either kind replaces the one waiting. t is used only for Pending.
 	Flush(at int64, t Ticket) Code
 	// SetLimit changes how many bytes the entries may take (see Charge). Lowering it evicts. False: not possible.

@@ -42,10 +42,10 @@ const (
 	WantTimes                    // fill Result.Created, LastUse and MaxIdle, as they were before this Op
 	NoBump                       // not a use: last use and the fetched bit stay
 	Vivify                       // absent: create with VivifyTTL; Get: empty, State Won; Incr, Decr: Initial; Append, Prepend: Value
-	Recache                      // Get: fewer than Arg milliseconds left: the first asker gets Won, the others Claimed
+	Recache                      // Get: stale, or fewer than Arg milliseconds left: the first asker gets Won, the others Claimed; who does not ask wins nothing
 	MarkStale                    // Remove: keep the entry, stale; Put IfVersion older than the entry: store it stale, with the old lifespan
-	Hollow                       // Remove: keep the entry with an empty value and no flags
-	OwnVersion                   // NewVersion becomes the version of what is stored
+	Hollow                       // Remove: keep the entry and its version with an empty value, the op's Flags and Attr; TTLDefault keeps the lifespan
+	OwnVersion                   // NewVersion, unless 0, becomes the version of what is stored
 	NoEvents                     // tell no listener
 	NoLoad                       // do not load from a cache store
 	NoStore                      // do not write to a cache store
@@ -76,7 +76,7 @@ const (
 // State says more about the entry of a Result.
 type State uint8
 
-// The states.
+// The states. All but Won and Vivified tell how this Op found the entry.
 const (
 	Won      State = 1 << iota // this asker, and no other, should recreate the value
 	Stale                      // marked by MarkStale
@@ -100,7 +100,7 @@ const (
 )
 
 // Time is read once per readable event and passed down: Wall is milliseconds since 1970, Mono nanoseconds for
-// durations.
+// durations. Both only move forward, also when the machine's clock is set back.
 type Time struct{ Wall, Mono int64 }
 
 // Clock tells the time. Drivers read it once per event; tests move it by hand.
@@ -131,7 +131,7 @@ type Result struct {
 	Code                      Code
 	State                     State
 	Attr                      uint16
-	Flags                     uint32
+	Flags                     uint32 // and Attr: of the entry Value is from, otherwise as Version
 	Value                     []byte // Get: value; WantPrevious: the previous one; Failed: text
 	Body                      Blob   // instead of Value above StreamMin; the session closes it
 	Version                   uint64 // of the entry after the Op; Get, Touch and a failed Cond: as found

@@ -22,7 +22,7 @@ type Admin interface {
 	Scan(p *Page, now Time) (more bool)
 }
 
-// Ticket names the request that a late answer is for.
+// Ticket names the request that a late answer is for, and its time.
 type Ticket struct {
 	Conn uint64
 	Seq  uint32

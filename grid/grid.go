@@ -188,8 +188,9 @@ type Cache interface {
 	// grid holds nothing of the caller's memory. It never blocks.
 	Do(b *Batch) (n int)
 	// Reserve makes room for a large value before it has arrived. op gives key and limits, size is the whole value;
-	// Cond is judged by Do. Codes: OK, TooLarge, Full, Busy, Stopping, Denied.
-	Reserve(op *Op, size int) (Slot, Code)
+	// Cond is judged by Do. t says what time it is and whom to wake for a Window. Codes: OK, TooLarge, Full, Busy,
+	// Stopping, Denied.
+	Reserve(op *Op, size int, t Ticket) (Slot, Code)
 }
 
 // Principal is whom a handle is for. The zero Principal is an unauthenticated client.
@@ -203,16 +204,20 @@ type Caches interface {
 	Admin(name string, who Principal) (Admin, error)
 }
 
-// Late receives the answers of Pending ops: exactly one each, at the latest after the remote timeout. Any goroutine;
-// never blocks; r and its value are copied before it returns. An answer for a connection that is gone is dropped and
-// counted, its Body closed.
+// Late is how the grid reaches a connection later. Any goroutine; never blocks.
 type Late interface {
+	// Answer brings the answer of a Pending op: exactly one each, at the latest after the remote timeout. r and its
+	// value are copied before it returns. An answer for a connection that is gone is dropped and counted, its Body
+	// closed.
 	Answer(conn uint64, seq uint32, r *Result)
+	// Wake says that a Window or Piece of the connection that was empty may be so no more. Calls coalesce; one for a
+	// connection that is gone is nothing.
+	Wake(conn uint64)
 }
 
 // Slot is room for one large value, filled in place and invisible until an Op with it as Body is run.
 type Slot interface {
-	Window() []byte // the next contiguous bytes to fill; empty: none yet (remote owner), Park
+	Window() []byte // the next contiguous bytes to fill; empty: none yet (remote owner), Park until Late.Wake
 	Wrote(n int)    // the first n bytes of the last Window are filled
 	Abort()         // instead of Do
 }
@@ -220,6 +225,6 @@ type Slot interface {
 // Blob is one version of one large value, whole and unchanging until Close, whatever happens to the entry.
 type Blob interface {
 	Len() int
-	Piece(off, n int) []byte // contiguous bytes at off, at most n; empty: not here yet, Park
+	Piece(off, n int) []byte // contiguous bytes at off, at most n; empty: not here yet, Park until Late.Wake
 	Close()                  // once
 }

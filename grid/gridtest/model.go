@@ -22,7 +22,6 @@ type Model struct {
 
 	mu       sync.Mutex // guards all below, and the readers and gone of every value
 	entries  map[string]*entry
-	now      int64  // the latest time seen, for Reserve
 	ids      uint64 // of entries, ascending: the order of Scan
 	versions uint64
 	flushAt  int64 // a delayed flush waits for this moment; 0 for none
@@ -106,10 +105,9 @@ func (m *Model) Do(b *grid.Batch) (n int) {
 	return n
 }
 
-// tick moves time on and carries out the flush that waited for it.
+// tick carries out the flush that waited for now.
 func (m *Model) tick(now int64) {
-	m.now = max(m.now, now)
-	if m.flushAt != 0 && m.flushAt <= m.now {
+	if m.flushAt != 0 && m.flushAt <= now {
 		for _, e := range m.entries {
 			e.flush = e.flush || e.lastUse < m.flushAt
 		}

@@ -12,9 +12,10 @@ type slot struct {
 }
 
 // Reserve implements grid.Cache.
-func (m *Model) Reserve(op *grid.Op, size int) (grid.Slot, grid.Code) {
+func (m *Model) Reserve(op *grid.Op, size int, t grid.Ticket) (grid.Slot, grid.Code) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.tick(t.Now.Wall)
 	if size > m.opt.MaxValue {
 		return nil, grid.TooLarge
 	}
@@ -23,7 +24,7 @@ func (m *Model) Reserve(op *grid.Op, size int) (grid.Slot, grid.Code) {
 		m.stats.ReserveBusy++
 		return nil, grid.Busy
 	}
-	if !m.fits(charge, 0, m.now) {
+	if !m.fits(charge, 0, t.Now.Wall) {
 		return nil, grid.Full
 	}
 	m.stats.Reserved += uint64(charge)

@@ -95,8 +95,9 @@ const (
 
 // Limits of the contract.
 const (
-	MaxBatch  = 32       // ops of one Do
-	StreamMin = 16 << 10 // larger values are Slots and Blobs
+	MaxBatch  = 32        // ops of one Do
+	StreamMin = 16 << 10  // larger values are Slots and Blobs
+	MaxKey    = 1<<16 - 1 // longer keys are never there, and TooLarge to store
 )
 
 // Time is read once per readable event and passed down: Wall is milliseconds since 1970, Mono nanoseconds for

@@ -118,7 +118,7 @@ func (m *Model) tick(now int64) {
 func (e *entry) charge() int { return grid.Charge(len(e.key), len(e.val.b), e.flags) }
 
 func (e *entry) expired(now int64) bool {
-	return e.expires != 0 && e.expires <= now || e.idle != 0 && e.lastUse+e.idle <= now
+	return e.expires != 0 && e.expires <= now || e.idle != 0 && now-e.lastUse >= e.idle
 }
 
 func (e *entry) dead(now int64) bool { return e.flush || e.expired(now) }
@@ -332,9 +332,18 @@ func (x *exec) store(e *entry, val []byte, flags uint32, version uint64) *entry 
 	return e
 }
 
+// tooLarge tells whether a value of n bytes may not be stored under the op's key.
+func (x *exec) tooLarge(n int) bool {
+	if n > x.m.opt.MaxValue || len(x.op.Key) > grid.MaxKey {
+		x.r.Code = grid.TooLarge
+		return true
+	}
+	return false
+}
+
 // vivify creates the entry that the op did not find; nil when there is no room.
 func (x *exec) vivify(val []byte) *entry {
-	if !x.room(nil, len(val), x.op.Flags) {
+	if x.tooLarge(len(val)) || !x.room(nil, len(val), x.op.Flags) {
 		return nil
 	}
 	e := x.store(nil, val, x.op.Flags, x.version())
@@ -385,8 +394,7 @@ func (x *exec) touch() {
 }
 
 func (x *exec) put() {
-	if len(x.val) > x.m.opt.MaxValue {
-		x.r.Code = grid.TooLarge
+	if x.tooLarge(len(x.val)) {
 		return
 	}
 	e := x.m.lookup(x.op.Key, x.now)
@@ -478,8 +486,7 @@ func (x *exec) previous(was *entry) {
 
 // extend appends and prepends.
 func (x *exec) extend() {
-	if len(x.val) > x.m.opt.MaxValue {
-		x.r.Code = grid.TooLarge
+	if x.tooLarge(len(x.val)) {
 		return
 	}
 	e := x.m.lookup(x.op.Key, x.now)
@@ -495,7 +502,7 @@ func (x *exec) extend() {
 		x.r.Code = grid.Missing
 		return
 	}
-	if n := len(old) + len(x.val); n > x.m.opt.MaxValue || x.op.Arg != 0 && uint64(n) > x.op.Arg {
+	if n := len(old) + len(x.val); x.tooLarge(n) || x.op.Arg != 0 && uint64(n) > x.op.Arg {
 		x.r.Code = grid.TooLarge
 		return
 	}

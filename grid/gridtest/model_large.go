@@ -16,7 +16,7 @@ func (m *Model) Reserve(op *grid.Op, size int, t grid.Ticket) (grid.Slot, grid.C
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.tick(t.Now.Wall)
-	if size > m.opt.MaxValue {
+	if size > m.opt.MaxValue || len(op.Key) > grid.MaxKey {
 		return nil, grid.TooLarge
 	}
 	charge := grid.Charge(len(op.Key), size, op.Flags)

@@ -1,0 +1,363 @@
+package memcached
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"github.com/latticed/latticed/grid"
+)
+
+// settings are what the tuning commands of memcached's slab allocator and LRU set. They have no effect here; `stats
+// settings` shows them, because tools read back what they wrote.
+type settings struct {
+	hotPct, warmPct, crawlerSleep, crawlerTocrawl, tempTTL, automove atomic.Int64
+	detail                                                           atomic.Bool
+}
+
+// single tells whether name is a command that runs alone: after all that was sent before it is answered, and before
+// anything behind it is parsed.
+func (t *turn) single(name []byte, ws *words) bool {
+	switch string(name) {
+	case "stats", "flush_all", "verbosity", "cache_memlimit", "shutdown", "slabs", "lru", "lru_crawler", "extstore",
+		"watch", "refresh_certs", "config":
+		return true
+	case "debugtime":
+		return t.s.p.opt.MoveClock != nil
+	}
+	return false
+}
+
+// alone runs the command at the head of the input. Its line is there whole.
+func (t *turn) alone() {
+	in := t.In[t.pos:]
+	eol := bytes.IndexByte(in, '\n')
+	line := bytes.TrimSuffix(in[:eol], []byte{'\r'})
+	t.pos += eol + 1
+	var ws words
+	ws.cut(line)
+	reply := t.admin(string(ws.w[0]), &ws)
+	if !(ws.noreply() && quietable(string(ws.w[0]))) {
+		t.Out = append(t.Out, reply...)
+	}
+}
+
+func quietable(name string) bool {
+	return name == "flush_all" || name == "verbosity" || name == "cache_memlimit"
+}
+
+func (t *turn) admin(name string, ws *words) string {
+	p := t.s.p
+	arg := string(ws.word(1))
+	n := ws.n
+	if ws.noreply() && quietable(name) {
+		n--
+	}
+	switch name {
+	case "stats":
+		return t.stats(ws)
+	case "flush_all":
+		return t.flushAll(n, ws.word(1))
+	case "verbosity":
+		level, ok := parseUint(ws.word(1))
+		if n < 2 || !ok {
+			return badLine
+		}
+		p.verbose.Store(int64(min(level, 10)))
+		return "OK\r\n"
+	case "cache_memlimit":
+		mb, ok := parseUint(ws.word(1))
+		switch {
+		case n < 2 || !ok:
+			return plainError
+		case mb < 8:
+			return "MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m\r\n"
+		case mb > 1e9:
+			return "MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes\r\n"
+		}
+		admin, err := t.s.env.Caches.Admin("", grid.Principal{})
+		if err != nil || !admin.SetLimit(mb<<20) {
+			return "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n"
+		}
+		return "OK\r\n"
+	case "shutdown":
+		return "SERVER_ERROR: shutdown not enabled\r\n"
+	case "watch":
+		return "CLIENT_ERROR watch commands not allowed\r\n"
+	case "refresh_certs":
+		return "Error TLS not enabled\r\n"
+	case "config":
+		if arg == "get" && string(ws.word(2)) == "cluster" && p.opt.Cluster != "" {
+			body := "1\n" + p.opt.Cluster + "\n"
+			return fmt.Sprintf("CONFIG cluster 0 %d\r\n%s\r\nEND\r\n", len(body), body)
+		}
+		return plainError
+	case "debugtime":
+		seconds, ok := parseInt(ws.word(1))
+		if arg == "p" || arg == "r" {
+			seconds, ok = 0, true
+		}
+		if !ok {
+			return plainError
+		}
+		p.opt.MoveClock(seconds)
+		return "OK\r\n"
+	case "slabs":
+		return p.slabs(n, arg, ws)
+	case "lru":
+		return p.lru(n, arg, ws)
+	case "lru_crawler":
+		return t.crawler(n, arg, ws)
+	case "extstore":
+		if n < 3 {
+			return plainError
+		}
+		return "OK\r\n"
+	}
+	panic("BUG: no such command: " + name)
+}
+
+func (t *turn) flushAll(n int, word []byte) string {
+	t.count[cmdFlush]++
+	now := t.Now.Wall
+	at := int64(0)
+	if n > 1 {
+		when, ok := parseInt(word)
+		if !ok {
+			return badExptime
+		}
+		if when > 0 {
+			if ttl := lifespan(when, now); ttl > 0 {
+				at = now + ttl
+			}
+		}
+	}
+	admin, err := t.s.env.Caches.Admin("", grid.Principal{})
+	if err != nil {
+		return "CLIENT_ERROR flush_all not allowed\r\n"
+	}
+	if code := admin.Flush(at, t.ticket()); code != grid.OK {
+		return codeLine(&grid.Result{Code: code})
+	}
+	return "OK\r\n"
+}
+
+func (p *Protocol) slabs(n int, arg string, ws *words) string {
+	switch arg {
+	case "reassign":
+		if n != 4 {
+			return plainError
+		}
+		src, ok1 := parseInt(ws.word(2))
+		dst, ok2 := parseInt(ws.word(3))
+		switch {
+		case !ok1 || !ok2:
+			return badLine
+		case src == dst:
+			return "SAME src and dst class are identical\r\n"
+		case src < -1 || src >= grid.NumClasses || dst < 1 || dst >= grid.NumClasses:
+			return "BADCLASS invalid src or dst class id\r\n"
+		}
+		return "NOSPARE source class has no spare pages\r\n"
+	case "automove":
+		if n < 3 {
+			return plainError
+		}
+		switch word := string(ws.word(2)); word {
+		case "ratio", "freeratio":
+			if v, err := strconv.ParseFloat(string(ws.word(3)), 64); err != nil || v <= 0 || v > 1 {
+				return plainError
+			}
+			return "OK\r\n"
+		case "window":
+			v, ok := parseUint(ws.word(3))
+			if !ok {
+				return badLine
+			}
+			if v < 3 || v > 1800 {
+				return "CLIENT_ERROR automove window too low or too high\r\n"
+			}
+			return "OK\r\n"
+		default:
+			v, ok := parseUint(ws.word(2))
+			if !ok {
+				return badLine
+			}
+			if v > 2 {
+				return plainError
+			}
+			p.settings.automove.Store(int64(v))
+			return "OK\r\n"
+		}
+	}
+	return plainError
+}
+
+func (p *Protocol) lru(n int, arg string, ws *words) string {
+	switch {
+	case arg == "mode" && n == 3 && (string(ws.w[2]) == "flat" || string(ws.w[2]) == "segmented"):
+		return "OK\r\n"
+	case arg == "temp_ttl" && n == 3:
+		v, ok := parseInt(ws.w[2])
+		if !ok {
+			return plainError
+		}
+		p.settings.tempTTL.Store(v)
+		return "OK\r\n"
+	case arg == "tune" && n >= 6:
+		hot, ok1 := parseUint(ws.w[2])
+		warm, ok2 := parseUint(ws.w[3])
+		hotAge, err1 := strconv.ParseFloat(string(ws.w[4]), 64)
+		warmAge, err2 := strconv.ParseFloat(string(ws.w[5]), 64)
+		switch {
+		case !ok1 || !ok2 || err1 != nil || err2 != nil:
+			return plainError
+		case hot+warm > 80:
+			return "ERROR hot and warm pcts must not exceed 80\r\n"
+		case hotAge <= 0 || warmAge <= 0:
+			return "ERROR hot/warm age factors must be greater than 0\r\n"
+		}
+		p.settings.hotPct.Store(int64(hot))
+		p.settings.warmPct.Store(int64(warm))
+		return "OK\r\n"
+	}
+	return plainError
+}
+
+func (t *turn) crawler(n int, arg string, ws *words) string {
+	p := t.s.p
+	switch arg {
+	case "enable", "disable":
+		return "OK\r\n"
+	case "sleep":
+		v, ok := parseUint(ws.word(2))
+		switch {
+		case !ok:
+			return badLine
+		case v > 1000000:
+			return "CLIENT_ERROR sleep must be one second or less\r\n"
+		}
+		p.settings.crawlerSleep.Store(int64(v))
+		return "OK\r\n"
+	case "tocrawl":
+		v, ok := parseUint(ws.word(2))
+		if !ok {
+			return badLine
+		}
+		p.settings.crawlerTocrawl.Store(int64(v))
+		return "OK\r\n"
+	case "crawl":
+		if n < 3 {
+			return plainError
+		}
+		if _, ok := classes(string(ws.word(2))); !ok {
+			return "BADCLASS invalid class id\r\n"
+		}
+		return "OK\r\n"
+	case "metadump", "mgdump":
+		if n < 3 {
+			return plainError
+		}
+		class, ok := classes(string(ws.word(2)))
+		if !ok {
+			return "BADCLASS invalid class id\r\n"
+		}
+		return t.openDump(arg, class)
+	}
+	return plainError
+}
+
+// classes reads `all`, `hash` or a list of classes; class is the only one wanted, or 0.
+func classes(s string) (class uint8, ok bool) {
+	if s == "all" || s == "hash" {
+		return 0, true
+	}
+	list := strings.Split(s, ",")
+	for _, w := range list {
+		n, err := strconv.Atoi(w)
+		if err != nil || n < 1 || n >= grid.NumClasses {
+			return 0, false
+		}
+		class = uint8(n)
+	}
+	if len(list) > 1 {
+		class = 0
+	}
+	return class, true
+}
+
+// dump is a listing of entries that is leaving, page by page.
+type dump struct {
+	admin grid.Admin
+	page  grid.Page
+	kind  string
+	left  int // cachedump: lines still wanted; -1 for no bound
+}
+
+func (t *turn) openDump(kind string, class uint8) string {
+	admin, err := t.s.env.Caches.Admin("", grid.Principal{})
+	if err != nil {
+		return "ERROR metadump not allowed\r\n"
+	}
+	t.s.dump = &dump{admin: admin, kind: kind, left: -1, page: grid.Page{
+		Class: class, Entries: make([]grid.Entry, 0, 256), Mem: make([]byte, 0, 32<<10),
+	}}
+	return "OK\r\n"
+}
+
+// dumpOn appends the lines of one page.
+func (t *turn) dumpOn() {
+	d := t.s.dump
+	more := d.admin.Scan(&d.page, t.Now)
+	for i := range d.page.Entries {
+		if d.left == 0 {
+			more = false
+			break
+		}
+		if d.left > 0 {
+			d.left--
+		}
+		t.Out = d.line(t.Out, &d.page.Entries[i])
+	}
+	if more {
+		return
+	}
+	t.s.dump = nil
+	if d.kind == "mgdump" {
+		t.Out = append(t.Out, "EN\r\n"...)
+	} else {
+		t.Out = append(t.Out, "END\r\n"...)
+	}
+}
+
+func (d *dump) line(dst []byte, e *grid.Entry) []byte {
+	charge := grid.Charge(len(e.Key), e.Size, e.Flags)
+	exp := int64(-1)
+	if e.Expires != 0 {
+		exp = e.Expires / 1000
+	}
+	switch d.kind {
+	case "mgdump":
+		dst = append(dst, "mg "...)
+		dst = appendKey(dst, &req{key: e.Key}, e.Attr&attrBinary != 0)
+		return append(dst, '\r', '\n')
+	case "cachedump":
+		return fmt.Appendf(dst, "ITEM %s [%d b; %d s]\r\n", e.Key, e.Size, max(0, exp))
+	}
+	dst = append(dst, "key="...)
+	for _, c := range e.Key {
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-_.~", c) >= 0 {
+			dst = append(dst, c)
+		} else {
+			dst = fmt.Appendf(dst, "%%%02X", c)
+		}
+	}
+	fetched := "no"
+	if e.State&grid.Fetched != 0 {
+		fetched = "yes"
+	}
+	return fmt.Appendf(dst, " exp=%d la=%d cas=%d fetch=%s cls=%d size=%d flags=%d \n",
+		exp, e.LastUse/1000, e.Version, fetched, grid.Class(charge), charge, e.Flags)
+}

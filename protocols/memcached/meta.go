@@ -1,0 +1,262 @@
+package memcached
+
+import (
+	"encoding/base64"
+
+	"github.com/latticed/latticed/grid"
+)
+
+// metaAsk is what rendering a meta reply has to know beside the flags themselves.
+type metaAsk uint8
+
+const (
+	metaValue  metaAsk = 1 << iota // v
+	metaBinary                     // b: the key was sent in base64
+	metaTTL                        // T: req.ttl is what it set
+	metaUnique                     // C on mg: no value when equal; req.equal
+)
+
+const badToken = "CLIENT_ERROR bad token in command line format\r\n"
+
+// meta parses mg, ms, md, ma and me.
+func (t *turn) meta(ws *words, line []byte, used int) {
+	name := line[1]
+	if ws.n < 2 || name == 's' && ws.n < 3 {
+		t.text(badLine, used, false)
+		return
+	}
+	key := ws.word(1)
+	first, n := 2, 0
+	if name == 's' {
+		var ok bool
+		if n, ok = size(ws.word(2)); !ok {
+			t.text(badLine, used, false)
+			return
+		}
+		first = 3
+	}
+	op := grid.Op{Key: key}
+	r := req{key: key}
+	if ws.n > first && ws.n <= maxWords {
+		start := offset(line, ws.w[first])
+		r.flags = line[start:]
+	}
+	if name == 'e' {
+		op.Kind, op.Ask = grid.Get, grid.WantTimes|grid.NoBump
+		if len(key) > maxKey {
+			t.text(badLine, used, false)
+			return
+		}
+		t.put(vMetaDebug, &op, &r, used)
+		return
+	}
+	mode, fault := t.metaFlags(ws, first, name, &op, &r)
+	var v verb
+	if fault == "" {
+		v, fault = metaOp(name, mode, &op, &r)
+	}
+	if fault != "" {
+		if name == 'a' && fault != invalidMode(name) {
+			fault = "CLIENT_ERROR invalid or duplicate flag\r\n"
+		}
+		if name == 's' {
+			t.refuse(fault, used, n, false)
+		} else {
+			t.text(fault, used, false)
+		}
+		return
+	}
+	if name != 's' {
+		t.put(v, &op, &r, used)
+		return
+	}
+	if op.Kind != grid.Put {
+		op.Arg = uint64(t.s.p.opt.MaxItem - grid.Charge(len(op.Key), 0, op.Flags))
+	}
+	if grid.Charge(len(op.Key), n, op.Flags) > t.s.p.opt.MaxItem {
+		t.count[tooLarge]++
+		t.clearOld(tooLargeER, op.Key, used, n, false)
+		return
+	}
+	t.data(v, op, r, used, n)
+}
+
+// offset tells where word, a part of line, begins.
+func offset(line, word []byte) int { return cap(line) - cap(word) }
+
+// metaFlags reads the flags into op and r. fault is the error line, if any.
+func (t *turn) metaFlags(ws *words, first int, name byte, op *grid.Op, r *req) (mode byte, fault string) {
+	now := t.Now.Wall
+	if len(op.Key) > maxKey {
+		return 0, badLine
+	}
+	if ws.n > 20 {
+		return 0, "CLIENT_ERROR options flags are too long\r\n"
+	}
+	var seen [2]uint64
+	for i := first; i < ws.n; i++ {
+		w := ws.w[i]
+		c := w[0]
+		if !(c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z') {
+			return 0, badLine
+		}
+		if seen[c>>6]&(1<<(c&63)) != 0 {
+			return 0, "CLIENT_ERROR duplicate flag\r\n"
+		}
+		seen[c>>6] |= 1 << (c & 63)
+		arg := w[1:]
+		ok, numbers := true, badToken
+		switch c {
+		case 'b':
+			// Decoded over itself: the text form is still in the input, where the reply finds it.
+			raw := make([]byte, base64.StdEncoding.DecodedLen(len(op.Key)))
+			n, err := base64.StdEncoding.Decode(raw, op.Key)
+			if err != nil || n == 0 {
+				fault = "CLIENT_ERROR error decoding key\r\n"
+				continue
+			}
+			op.Key, op.Attr = raw[:n], attrBinary
+			r.ask |= metaBinary
+		case 'N':
+			op.Ask |= grid.Vivify
+			op.VivifyTTL, ok = parseTTL32(arg, now)
+		case 'T':
+			if op.TTL, ok = parseTTL32(arg, now); ok {
+				r.ttl = op.TTL
+				r.ask |= metaTTL
+			}
+		case 'R':
+			var ttl int64
+			if ttl, ok = parseTTL32(arg, now); ok && ttl > 0 {
+				op.Arg = uint64(ttl)
+			}
+		case 'C':
+			op.Version, ok = parseUint(arg)
+			op.Cond = grid.IfVersion
+		case 'E':
+			op.NewVersion, ok = parseUint(arg)
+			if ok && op.NewVersion != 0 {
+				op.Ask |= grid.OwnVersion
+			}
+		case 'F':
+			var n uint64
+			n, ok = parseUint(arg)
+			ok = ok && n <= 1<<32-1
+			op.Flags, numbers = uint32(n), badLine
+		case 'J':
+			op.Initial, ok = parseUint(arg)
+			numbers = "CLIENT_ERROR invalid numeric initial value\r\n"
+		case 'D':
+			if name == 'a' {
+				op.Arg, ok = parseUint(arg)
+			}
+			numbers = "CLIENT_ERROR invalid numeric delta value\r\n"
+		case 'M':
+			mode = '?'
+			if len(arg) > 0 {
+				mode = arg[0]
+			}
+		case 'v':
+			r.ask |= metaValue
+		case 'u':
+			op.Ask |= grid.NoBump
+		case 'q':
+			r.quiet = true
+		case 'x':
+			if name == 'd' {
+				op.Ask |= grid.Hollow
+				if op.TTL == grid.TTLDefault {
+					op.TTL = grid.TTLForever
+				}
+			}
+		case 'I':
+			if name == 'd' || name == 's' {
+				op.Ask |= grid.MarkStale
+			}
+		case 'O':
+			if len(w) > maxOpaque {
+				return 0, "CLIENT_ERROR opaque token too long\r\n"
+			}
+		case 'P', 'L', 'k', 's', 't', 'c', 'f', 'l', 'h':
+		default:
+			return 0, "CLIENT_ERROR invalid flag\r\n"
+		}
+		if !ok {
+			fault = numbers
+		}
+	}
+	if name == 'a' && seen['D'>>6]&(1<<('D'&63)) == 0 {
+		op.Arg = 1
+	}
+	if len(op.Key) > maxKey {
+		fault = badLine
+	}
+	return mode, fault
+}
+
+func invalidMode(name byte) string {
+	if name == 'a' {
+		return "CLIENT_ERROR invalid mode for ma M token\r\n"
+	}
+	return "CLIENT_ERROR invalid mode for ms M token\r\n"
+}
+
+// metaOp finishes op for its command and mode.
+func metaOp(name, mode byte, op *grid.Op, r *req) (verb, string) {
+	switch name {
+	case 'g':
+		op.Kind = grid.Get
+		if op.Cond == grid.IfVersion {
+			op.Cond = grid.Always
+			r.ask |= metaUnique
+			r.equal = op.Version
+		}
+		op.Ask |= grid.Recache | grid.WantTimes
+		if r.ask&metaValue != 0 {
+			op.Ask |= grid.WantValue
+		}
+		return vMetaGet, ""
+	case 'd':
+		op.Kind = grid.Remove
+		return vMetaDelete, ""
+	case 'a':
+		op.Kind = grid.Incr
+		switch mode {
+		case 0, 'I', '+':
+		case 'D', '-':
+			op.Kind = grid.Decr
+		default:
+			return 0, invalidMode(name)
+		}
+		return vMetaArith, ""
+	}
+	op.Kind = grid.Put
+	if r.ask&metaTTL == 0 {
+		op.TTL = grid.TTLForever
+	}
+	stale := op.Ask & grid.MarkStale
+	op.Ask &^= grid.MarkStale
+	vivify := op.Ask & grid.Vivify
+	op.Ask &^= grid.Vivify
+	switch mode {
+	case 0, 'S':
+		op.Ask |= stale
+	case 'E':
+		op.Cond = grid.IfAbsent
+	case 'R':
+		if op.Cond != grid.IfVersion {
+			op.Cond = grid.IfPresent
+		}
+		op.Ask |= stale
+	case 'A', 'P':
+		op.Kind = grid.Append
+		if mode == 'P' {
+			op.Kind = grid.Prepend
+		}
+		op.TTL = grid.TTLDefault
+		op.Ask |= vivify
+	default:
+		return 0, invalidMode(name)
+	}
+	return vMetaSet, ""
+}

@@ -1,0 +1,447 @@
+package memcached
+
+import (
+	"bytes"
+	"encoding/base64"
+	"strconv"
+
+	"github.com/latticed/latticed/grid"
+)
+
+// answer renders what one request got, or queues it behind answers that are still to come.
+func (t *turn) answer(r *req, res *grid.Result) {
+	s := t.s
+	if s.late != nil || res != nil && res.Code == grid.Pending || s.send != nil {
+		t.hold(r, res)
+		return
+	}
+	var suffix string
+	t.Out, suffix = t.render(t.Out, r, res)
+	if res != nil && res.Body != nil {
+		s.send = &send{body: res.Body, suffix: suffix}
+	}
+}
+
+// codeLine is the reply to an outcome that every command reports alike; "" where the command has a word of its own.
+func codeLine(res *grid.Result) string {
+	switch res.Code {
+	case grid.TooLarge:
+		return tooLargeER
+	case grid.Full:
+		return noMemoryER
+	case grid.Busy:
+		return "SERVER_ERROR busy, try again\r\n"
+	case grid.Timeout:
+		return "SERVER_ERROR timeout, the outcome is unknown\r\n"
+	case grid.Unavailable:
+		return "SERVER_ERROR no owner of the key can be reached\r\n"
+	case grid.Stopping:
+		return "SERVER_ERROR the node is shutting down\r\n"
+	case grid.Denied:
+		return "CLIENT_ERROR access denied\r\n"
+	case grid.Failed:
+		return "SERVER_ERROR " + string(bytes.Map(printable, res.Value)) + "\r\n"
+	}
+	return ""
+}
+
+func printable(r rune) rune {
+	if r < ' ' {
+		return ' '
+	}
+	return r
+}
+
+// render appends the reply to dst. When res has a Body left, its bytes and then suffix have to follow.
+func (t *turn) render(dst []byte, r *req, res *grid.Result) (out []byte, suffix string) {
+	if r.verb == vText {
+		if !r.quiet {
+			dst = append(dst, r.text...)
+		}
+		return dst, ""
+	}
+	if t.s.p.settings.detail.Load() {
+		t.s.p.prefixes.record(r, res.Code == grid.OK)
+	}
+	if line := codeLine(res); line != "" && !(res.Code == grid.TooLarge && r.verb == vStore) {
+		if res.Code == grid.Full {
+			t.count[noMemory]++
+		}
+		if !r.quiet || r.verb >= vMetaGet {
+			dst = append(dst, line...)
+		}
+		return dst, ""
+	}
+	switch r.verb {
+	case vGet, vGets, vGat, vGats:
+		return t.renderGet(dst, r, res)
+	case vMetaGet:
+		return t.renderMetaGet(dst, r, res)
+	case vMetaSet:
+		return t.renderMetaSet(dst, r, res), ""
+	case vMetaDelete:
+		return t.renderMetaDelete(dst, r, res), ""
+	case vMetaArith:
+		return t.renderMetaArith(dst, r, res), ""
+	case vMetaDebug:
+		return t.renderMetaDebug(dst, r, res), ""
+	}
+	word := ""
+	switch r.verb {
+	case vTooLarge:
+		word = r.text
+	case vStore, vCas:
+		word = t.storeWord(r.verb, res.Code)
+	case vDelete:
+		word = "DELETED\r\n"
+		t.hitOrMiss(res, deleteHits, deleteMisses)
+		if res.Code == grid.Missing {
+			word = "NOT_FOUND\r\n"
+		}
+	case vTouch:
+		t.count[cmdTouch]++
+		t.hitOrMiss(res, touchHits, touchMisses)
+		word = "TOUCHED\r\n"
+		if res.Code == grid.Missing {
+			word = "NOT_FOUND\r\n"
+		}
+	case vIncr, vDecr:
+		hits, misses := incrHits, incrMisses
+		if r.verb == vDecr {
+			hits, misses = decrHits, decrMisses
+		}
+		switch res.Code {
+		case grid.Missing:
+			t.count[misses]++
+			word = "NOT_FOUND\r\n"
+		case grid.NotNumber:
+			word = notNumber
+		default:
+			t.count[hits]++
+			if !r.quiet {
+				dst = append(strconv.AppendUint(dst, res.Num, 10), "\r\n"...)
+			}
+		}
+	}
+	if !r.quiet {
+		dst = append(dst, word...)
+	}
+	return dst, ""
+}
+
+func (t *turn) hitOrMiss(res *grid.Result, hit, miss counter) {
+	if res.Code == grid.OK {
+		t.count[hit]++
+	} else {
+		t.count[miss]++
+	}
+}
+
+func (t *turn) storeWord(v verb, code grid.Code) string {
+	t.count[cmdSet]++
+	if v == vCas {
+		switch code {
+		case grid.OK:
+			t.count[casHits]++
+		case grid.Missing:
+			t.count[casMisses]++
+			return "NOT_FOUND\r\n"
+		case grid.Conflict:
+			t.count[casBadval]++
+			return "EXISTS\r\n"
+		}
+		return "STORED\r\n"
+	}
+	if code != grid.OK {
+		return "NOT_STORED\r\n"
+	}
+	return "STORED\r\n"
+}
+
+func (t *turn) renderGet(dst []byte, r *req, res *grid.Result) ([]byte, string) {
+	if r.verb == vGet || r.verb == vGets {
+		t.count[cmdGet]++
+		t.hitOrMiss(res, getHits, getMisses)
+	} else {
+		t.count[cmdTouch]++
+		t.count[cmdGet]++
+		t.hitOrMiss(res, touchHits, touchMisses)
+		t.hitOrMiss(res, getHits, getMisses)
+	}
+	suffix := "\r\n"
+	if r.last {
+		suffix = "\r\nEND\r\n"
+	}
+	if res.Code != grid.OK {
+		return append(dst, suffix[2:]...), ""
+	}
+	dst = append(dst, "VALUE "...)
+	dst = append(dst, r.key...)
+	dst = append(dst, ' ')
+	dst = strconv.AppendUint(dst, uint64(res.Flags), 10)
+	dst = append(dst, ' ')
+	dst = strconv.AppendUint(dst, res.Num, 10)
+	if r.verb == vGets || r.verb == vGats {
+		dst = append(dst, ' ')
+		dst = strconv.AppendUint(dst, res.Version, 10)
+	}
+	dst = append(dst, '\r', '\n')
+	if res.Body != nil {
+		return dst, suffix
+	}
+	dst = append(dst, res.Value...)
+	return append(dst, suffix...), ""
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// echo appends the flags that come back whatever happened: k, O, and b behind a key in base64.
+func echo(dst []byte, r *req) []byte {
+	for w, rest := cutWord(r.flags); len(w) > 0; w, rest = cutWord(rest) {
+		dst = echoFlag(dst, r, w)
+	}
+	return dst
+}
+
+func echoFlag(dst []byte, r *req, w []byte) []byte {
+	switch w[0] {
+	case 'O':
+		dst = append(append(dst, ' '), w...)
+	case 'k':
+		dst = append(append(dst, ' ', 'k'), r.key...)
+		if r.ask&metaBinary != 0 {
+			dst = append(dst, ' ', 'b')
+		}
+	}
+	return dst
+}
+
+// ttlLeft appends the seconds an entry still has, rounded up, or -1.
+func ttlLeft(dst []byte, expires, now int64) []byte {
+	if expires == 0 {
+		return append(dst, "-1"...)
+	}
+	return strconv.AppendInt(dst, max(0, (expires-now+999)/1000), 10)
+}
+
+// afterTTL is the expiry that a lifespan leads to.
+func afterTTL(ttl, now int64) int64 {
+	switch {
+	case ttl > 0:
+		return now + ttl
+	case ttl == grid.TTLPast:
+		return now
+	}
+	return 0
+}
+
+func (t *turn) renderMetaGet(dst []byte, r *req, res *grid.Result) ([]byte, string) {
+	now := t.Now.Wall
+	hit := res.Code == grid.OK && res.State&grid.Vivified == 0
+	switch {
+	case hit && r.ask&metaTTL != 0:
+		t.count[cmdTouch]++
+		t.count[touchHits]++
+	case hit:
+		t.count[getHits]++
+	default:
+		t.count[getMisses]++
+	}
+	t.count[cmdGet]++
+	if res.Code != grid.OK {
+		if r.quiet {
+			return dst, ""
+		}
+		return append(echo(append(dst, "EN"...), r), "\r\n"...), ""
+	}
+	value := r.ask&metaValue != 0 && !(r.ask&metaUnique != 0 && r.equal == res.Version)
+	if value {
+		dst = strconv.AppendUint(append(dst, "VA "...), res.Num, 10)
+	} else {
+		dst = append(dst, "HD"...)
+	}
+	expires := res.Expires
+	for w, rest := cutWord(r.flags); len(w) > 0; w, rest = cutWord(rest) {
+		switch w[0] {
+		case 'T':
+			expires = afterTTL(r.ttl, now)
+		case 's':
+			dst = strconv.AppendUint(append(dst, " s"...), res.Num, 10)
+		case 't':
+			dst = ttlLeft(append(dst, " t"...), expires, now)
+		case 'c':
+			dst = strconv.AppendUint(append(dst, " c"...), res.Version, 10)
+		case 'f':
+			dst = strconv.AppendUint(append(dst, " f"...), uint64(res.Flags), 10)
+		case 'l':
+			dst = strconv.AppendInt(append(dst, " l"...), max(0, now-res.LastUse)/1000, 10)
+		case 'h':
+			dst = append(dst, ' ', 'h', '0'+byte(b2i(res.State&grid.Fetched != 0)))
+		case 'O':
+			dst = append(append(dst, ' '), w...)
+		case 'k':
+			// The entry remembers how its key was sent when it was stored.
+			dst = append(dst, ' ', 'k')
+			dst = appendKey(dst, r, res.Attr&attrBinary != 0)
+		}
+	}
+	if res.State&grid.Claimed != 0 {
+		dst = append(dst, " Z"...)
+	}
+	if res.State&grid.Stale != 0 {
+		dst = append(dst, " X"...)
+	}
+	if res.State&grid.Won != 0 {
+		dst = append(dst, " W"...)
+	}
+	dst = append(dst, '\r', '\n')
+	if !value {
+		if res.Body != nil {
+			res.Body.Close()
+			res.Body = nil
+		}
+		return dst, ""
+	}
+	if res.Body != nil {
+		return dst, "\r\n"
+	}
+	return append(append(dst, res.Value...), '\r', '\n'), ""
+}
+
+// appendKey appends the key of r as the entry has it: in base64 with its flag, or plain.
+func appendKey(dst []byte, r *req, binary bool) []byte {
+	sent := r.ask&metaBinary != 0
+	switch {
+	case binary && !sent:
+		dst = base64.StdEncoding.AppendEncode(dst, r.key)
+	case !binary && sent:
+		dst, _ = base64.StdEncoding.AppendDecode(dst, r.key)
+	default:
+		dst = append(dst, r.key...)
+	}
+	if binary {
+		dst = append(dst, ' ', 'b')
+	}
+	return dst
+}
+
+func (t *turn) renderMetaSet(dst []byte, r *req, res *grid.Result) []byte {
+	t.storeWord(vStore, res.Code)
+	code := ""
+	switch res.Code {
+	case grid.OK:
+		if r.quiet {
+			return dst
+		}
+		code = "HD"
+	case grid.Conflict:
+		code = "EX"
+	case grid.Missing:
+		code = "NS"
+		if r.ask&metaUnique != 0 {
+			code = "NF"
+		}
+	default:
+		code = "NS"
+	}
+	dst = append(dst, code...)
+	for w, rest := cutWord(r.flags); len(w) > 0; w, rest = cutWord(rest) {
+		switch w[0] {
+		case 'c':
+			version := res.Version
+			if res.Code != grid.OK {
+				version = 0
+			}
+			dst = strconv.AppendUint(append(dst, " c"...), version, 10)
+		case 's':
+			dst = strconv.AppendUint(append(dst, " s"...), res.Num, 10)
+		default:
+			dst = echoFlag(dst, r, w)
+		}
+	}
+	return append(dst, '\r', '\n')
+}
+
+func (t *turn) renderMetaDelete(dst []byte, r *req, res *grid.Result) []byte {
+	t.hitOrMiss(res, deleteHits, deleteMisses)
+	switch res.Code {
+	case grid.OK:
+		if r.quiet {
+			return dst
+		}
+		dst = append(dst, "HD"...)
+	case grid.Conflict:
+		dst = append(dst, "EX"...)
+	default:
+		dst = append(dst, "NF"...)
+	}
+	return append(echo(dst, r), '\r', '\n')
+}
+
+func (t *turn) renderMetaArith(dst []byte, r *req, res *grid.Result) []byte {
+	switch res.Code {
+	case grid.NotNumber:
+		return append(dst, notNumber...)
+	case grid.Missing, grid.Conflict:
+		code := "NF"
+		if res.Code == grid.Conflict {
+			code = "EX"
+		} else {
+			t.count[incrMisses]++
+		}
+		return append(echo(append(dst, code...), r), '\r', '\n')
+	}
+	t.count[incrHits]++
+	if r.quiet {
+		return dst
+	}
+	var number [20]byte
+	digits := strconv.AppendUint(number[:0], res.Num, 10)
+	if r.ask&metaValue != 0 {
+		dst = strconv.AppendInt(append(dst, "VA "...), int64(len(digits)), 10)
+	} else {
+		dst = append(dst, "HD"...)
+	}
+	for w, rest := cutWord(r.flags); len(w) > 0; w, rest = cutWord(rest) {
+		switch w[0] {
+		case 'c':
+			dst = strconv.AppendUint(append(dst, " c"...), res.Version, 10)
+		case 't':
+			dst = ttlLeft(append(dst, " t"...), res.Expires, t.Now.Wall)
+		default:
+			dst = echoFlag(dst, r, w)
+		}
+	}
+	dst = append(dst, '\r', '\n')
+	if r.ask&metaValue != 0 {
+		dst = append(append(dst, digits...), '\r', '\n')
+	}
+	return dst
+}
+
+func (t *turn) renderMetaDebug(dst []byte, r *req, res *grid.Result) []byte {
+	t.count[cmdMeta]++
+	if res.Code != grid.OK {
+		return append(dst, "EN\r\n"...)
+	}
+	now := t.Now.Wall
+	charge := grid.Charge(len(r.key), int(res.Num), res.Flags)
+	dst = append(append(dst, "ME "...), r.key...)
+	dst = append(dst, " exp="...)
+	dst = ttlLeft(dst, res.Expires, now)
+	dst = strconv.AppendInt(append(dst, " la="...), max(0, now-res.LastUse)/1000, 10)
+	dst = strconv.AppendUint(append(dst, " cas="...), res.Version, 10)
+	if res.State&grid.Fetched != 0 {
+		dst = append(dst, " fetch=yes"...)
+	} else {
+		dst = append(dst, " fetch=no"...)
+	}
+	dst = strconv.AppendInt(append(dst, " cls="...), int64(grid.Class(charge)), 10)
+	dst = strconv.AppendInt(append(dst, " size="...), int64(charge), 10)
+	return append(dst, '\r', '\n')
+}

@@ -1,0 +1,237 @@
+package memcached_test
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/latticed/latticed/grid"
+	"github.com/latticed/latticed/grid/store"
+	"github.com/latticed/latticed/protocols"
+	"github.com/latticed/latticed/protocols/memcached"
+)
+
+// lateCaches wraps a grid so that some ops are answered later, in another order. Nothing else runs meanwhile, so the
+// order of effects on a key is that of the requests.
+type lateCaches struct {
+	grid.Caches
+	cache grid.Cache
+	rng   *rand.Rand
+	open  []protocols.Answer
+}
+
+func (l *lateCaches) Open(string, grid.Principal) (grid.Cache, error) { return l, nil }
+func (l *lateCaches) Reserve(op *grid.Op, n int, t grid.Ticket) (grid.Slot, grid.Code) {
+	return l.cache.Reserve(op, n, t)
+}
+
+func (l *lateCaches) Do(b *grid.Batch) int {
+	n := l.cache.Do(b)
+	for i := range n {
+		if l.rng.IntN(3) == 0 {
+			a := protocols.Answer{Seq: b.Ops[i].Seq, Res: b.Res[i]}
+			a.Res.Value = bytes.Clone(a.Res.Value)
+			l.open = append(l.open, a)
+			b.Res[i] = grid.Result{Code: grid.Pending}
+		}
+	}
+	return n
+}
+
+// deliver takes some of the outstanding answers, in any order.
+func (l *lateCaches) deliver(all bool) (list []protocols.Answer) {
+	for len(l.open) > 0 && (all || l.rng.IntN(2) == 0) {
+		i := l.rng.IntN(len(l.open))
+		list = append(list, l.open[i])
+		l.open[i] = l.open[len(l.open)-1]
+		l.open = l.open[:len(l.open)-1]
+	}
+	return list
+}
+
+// how is one way to drive a session.
+type how struct {
+	cut  int // bytes at a time at most; 0 for all at once
+	room int
+	tail bool
+	late bool
+	seed uint64
+}
+
+// drive sends input to a fresh session over a fresh store and returns everything it answered.
+func drive(t *testing.T, input []byte, h how) []byte {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(h.seed, 1))
+	st := store.New(store.Options{Seed: 1}) // versions are compared, and show the shard
+	var caches grid.Caches = st
+	var late *lateCaches
+	if h.late {
+		late = &lateCaches{Caches: st, cache: st, rng: rng}
+		caches = late
+	}
+	p := memcached.New(memcached.Options{})
+	s := p.Open(&protocols.Env{Conn: 1, Caches: caches, Limits: protocols.DefaultLimits})
+	defer s.Close()
+	batch := grid.NewBatch(h.room)
+	var unread, out []byte
+	for steps, most := 0, 100*len(input)+100000; ; steps++ {
+		if steps > most {
+			t.Fatalf("the session makes no progress at %.40q; %+v, answered ...%q", unread, h, out[max(0, len(out)-60):])
+		}
+		in := bytes.Clone(unread)
+		turn := protocols.Turn{In: in, EOF: len(input) == 0, Room: h.room, CanTail: h.tail, Now: grid.Time{Wall: 1.7e12}, Batch: batch}
+		if late != nil {
+			turn.Late = late.deliver(len(input) == 0)
+		}
+		batch.Reset()
+		pr := s.Step(&turn)
+		out = append(append(out, turn.Out...), turn.Tail...)
+		for i := range in {
+			in[i] = '#' // nothing of the input may be kept
+		}
+		unread = unread[pr.Used:]
+		switch {
+		case pr.Next == protocols.Close:
+			return out
+		case pr.Next == protocols.Flush:
+			continue
+		case pr.Next == protocols.Park && late != nil && len(late.open) > 0:
+			continue
+		case len(input) == 0 && pr.Held == 0:
+			return out
+		}
+		if n := len(input); n > 0 {
+			if h.cut > 0 {
+				n = min(n, 1+rng.IntN(h.cut))
+			}
+			unread = append(unread, input[:n]...)
+			input = input[n:]
+		}
+	}
+}
+
+// scripts are inputs whose replies must not depend on how they are driven.
+func scripts() map[string]string {
+	long := strings.Repeat("v", 40000)
+	var keys strings.Builder
+	for i := range 300 {
+		fmt.Fprintf(&keys, " key%d", i)
+	}
+	return map[string]string{
+		"classic": "set a 1 0 1\r\nx\r\nget a b a\r\ngets a\r\nadd a 0 0 1\r\ny\r\nreplace b 0 0 1\r\ny\r\nappend a 0 0 2\r\nyz\r\n" +
+			"prepend a 0 0 1\r\nw\r\nget a\r\nincr a 1\r\nset n 0 0 2\r\n99\r\nincr n 1\r\ndecr n 1\r\nget n\r\ntouch n 0\r\ndelete n\r\ndelete n\r\nquit\r\nget a\r\n",
+		"errors": "bogus\r\nGET a\r\nset a 0 0 x\r\nset a 0 0 -1\r\nset a z 0 1\r\nx\r\nset a 0 0 1\r\nxyz\r\nget\r\nget " + strings.Repeat("k", 251) +
+			" a\r\nx\r\nincr a z\r\ntouch a z\r\ngat z a\r\ngat 10\r\ncas a 0 0 1 z\r\nx\r\ndelete a 10\r\nverbosity\r\nflush_all z\r\nmn\r\n",
+		"meta": "ms a 2 T0 c s k\r\nhi\r\nmg a v t s f k Oxy\r\nmg b v q\r\nmg b v k\r\nmg c N30 t v\r\nmg c t v\r\nmd a I\r\nmg a v\r\nmg a v\r\nma n\r\nma n N0 J5 v\r\n" +
+			"ma n MD D2 v t\r\nmd n q\r\nms YWJj 1 b\r\nx\r\nmg abc k v\r\nmg a !\r\nmg a k k\r\nmg a y\r\nms a 2 MZ\r\nhi\r\nms a 2 C1 k\r\nhi\r\nme a\r\nmn\r\n",
+		"noreply": "set a 0 0 1 noreply\r\nx\r\nadd a 0 0 1 noreply\r\ny\r\nincr a z noreply\r\nbogus noreply\r\ndelete b noreply\r\nflush_all noreply\r\nget a\r\nversion\r\n",
+		"large": "set big 7 0 40000\r\n" + long + "\r\nget x big x\r\nget big big\r\nappend big 0 0 3\r\nend\r\nmg big v s\r\nmg big s\r\nset big 0 0 40000\r\n" + long +
+			"xx\r\nget nothing\r\nset huge 0 0 2000000\r\n" + strings.Repeat("h", 2000000) + "\r\nget huge\r\nset big 0 0 1\r\nb\r\nget big\r\n",
+		"many":     "set key7 0 0 1\r\n7\r\nset key299 0 0 3\r\nend\r\nget" + keys.String() + "\r\ngets" + keys.String() + " \r\ngat 0" + keys.String() + "\nget key7\n",
+		"overlong": "get a\r\n" + strings.Repeat("x", 5000) + "\r\nget a\r\n",
+	}
+}
+
+func TestAnyDriveGivesTheSameBytes(t *testing.T) {
+	for name, script := range scripts() {
+		want := drive(t, []byte(script), how{room: 64 << 10})
+		for seed := range uint64(40) {
+			h := how{cut: []int{1, 3, 40, 5000}[seed%4], room: []int{1, 50, 3000, 64 << 10}[seed/4%4], tail: seed%3 == 0, late: seed%5 < 2, seed: seed}
+			if len(script) > 100000 && h.cut < 40 {
+				h.cut = 5000
+			}
+			if got := drive(t, []byte(script), h); !bytes.Equal(got, want) {
+				n := 0
+				for n < len(got) && n < len(want) && got[n] == want[n] {
+					n++
+				}
+				t.Fatalf("%s, driven as %+v: differs at byte %d: got ...%.80q, want ...%.80q", name, h, n, got[n:], want[n:])
+			}
+		}
+	}
+}
+
+func FuzzStep(f *testing.F) {
+	for _, script := range scripts() {
+		if len(script) < 20000 {
+			f.Add([]byte(script), uint64(1))
+		}
+	}
+	f.Fuzz(func(t *testing.T, input []byte, seed uint64) {
+		// Versions, times and dumps are the same in each drive; what is counted in bytes of buffers is not asked for.
+		want := drive(t, input, how{room: 64 << 10})
+		for i := range uint64(3) {
+			h := how{cut: 1 + int(seed%50), room: 1 + int(seed>>8%4000), tail: i == 1, late: i == 2, seed: seed}
+			if got := drive(t, input, h); !bytes.Equal(got, want) {
+				t.Fatalf("driven as %+v: got %q, want %q", h, got, want)
+			}
+		}
+	})
+}
+
+func TestReplies(t *testing.T) {
+	f := func(send, want string) {
+		t.Helper()
+		if got := string(drive(t, []byte(send), how{room: 64 << 10})); got != want {
+			t.Errorf("%q:\n got %q\nwant %q", send, got, want)
+		}
+	}
+	const bad = "CLIENT_ERROR bad command line format\r\n"
+	f("set a 5 0 1\r\nx\r\nget a\r\n", "STORED\r\nVALUE a 5 1\r\nx\r\nEND\r\n")
+	f("get a b\r\n", "END\r\n")
+	f("x\r\n", bad)
+	f("\r\n", bad)
+	f("bogus\r\n", "ERROR\r\n")
+	f("GET / HTTP/1.1\r\nmn\r\n", "")
+	f("cas foo 0 0 6 \r\nbarva2\r\nmn\r\n", bad+"MN\r\n")
+	f("set a 0 0 2\r\nxyz\r\nmn\r\n", "CLIENT_ERROR bad data chunk\r\n"+bad+"MN\r\n")
+	f("set n 0 0 3\r\n100\r\ndecr n 1\r\nget n\r\n", "STORED\r\n99\r\nVALUE n 0 3\r\n99 \r\nEND\r\n")
+	f("set n 0 0 20\r\n18446744073709551615\r\nincr n 1\r\n", "STORED\r\n0\r\n")
+	f("set k 0 -1 1\r\nx\r\nget k\r\n", "STORED\r\nEND\r\n")
+	f("set k 0 2592001 1\r\nx\r\nget k\r\n", "STORED\r\nEND\r\n")
+	f("set k 0 2592000 1\r\nx\r\nmg k t\r\n", "STORED\r\nHD t2592000\r\n")
+	f("set k 0 0 1\r\nx\r\ngat -1 k\r\nget k\r\n", "STORED\r\nVALUE k 0 1\r\nx\r\nEND\r\nEND\r\n")
+	f("set k 0 0 1\r\nx\r\nmg k t T50\r\nmg k T60 t\r\n", "STORED\r\nHD t-1\r\nHD t60\r\n")
+	f("set a 0 0 1048516\r\n"+strings.Repeat("x", 1048516)+"\r\nset a 0 0 1048517\r\n"+strings.Repeat("x", 1048517)+"\r\nget a\r\n",
+		"STORED\r\nSERVER_ERROR object too large for cache\r\nEND\r\n")
+	f("delete a b c d e\r\ndelete a 10 noreply\r\ndelete a 0\r\n", "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\nNOT_FOUND\r\n")
+	f("ms a 1\r\nx\r\nmd a I\r\nmg a v\r\nmg a v\r\nms a 1\r\ny\r\nmg a v\r\n", "HD\r\nHD\r\nVA 1 X W\r\nx\r\nVA 1 Z X\r\nx\r\nHD\r\nVA 1\r\ny\r\n")
+	f("shutdown\r\nwatch\r\n", "SERVER_ERROR: shutdown not enabled\r\nCLIENT_ERROR watch commands not allowed\r\n")
+}
+
+// stub is a cache that answers every Get with the same value and takes every Put.
+type stub struct{ grid.Caches }
+
+func (s stub) Open(string, grid.Principal) (grid.Cache, error)         { return s, nil }
+func (stub) Reserve(*grid.Op, int, grid.Ticket) (grid.Slot, grid.Code) { return nil, grid.Full }
+func (stub) Do(b *grid.Batch) int {
+	for i := range b.Ops {
+		b.Res[i] = grid.Result{Code: grid.OK, Num: 5, Value: stubValue}
+	}
+	return len(b.Ops)
+}
+
+var stubValue = []byte("value")
+
+func TestStepAllocatesNothing(t *testing.T) {
+	for _, line := range []string{
+		"get key\r\n", "gets a b c\r\n", "set key 0 0 5\r\nvalue\r\n", "delete key\r\n", "incr key 1\r\n", "touch key 10\r\n",
+		"mg key v t f k Oabc\r\n", "ms key 5 T0 c\r\nvalue\r\n", "md key q\r\n", "ma key v\r\n",
+	} {
+		s := memcached.New(memcached.Options{}).Open(&protocols.Env{Caches: stub{}, Limits: protocols.DefaultLimits})
+		in, out, batch := []byte(strings.Repeat(line, 16)), make([]byte, 0, 64<<10), grid.NewBatch(64<<10)
+		turn := protocols.Turn{}
+		step := func() {
+			turn = protocols.Turn{In: in, Out: out, Room: 64 << 10, CanTail: true, Now: grid.Time{Wall: 1.7e12}, Batch: batch}
+			if p := s.Step(&turn); p.Used != len(in) {
+				t.Fatalf("%q: used %d of %d bytes", line, p.Used, len(in))
+			}
+		}
+		step()
+		if n := testing.AllocsPerRun(100, step); n != 0 {
+			t.Errorf("%q: %v allocations in a Step of 16 requests, want 0", line, n)
+		}
+	}
+}

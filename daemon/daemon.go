@@ -1,25 +1,276 @@
-// Package daemon composes the parts into a running process. It imports everything of ours; nothing imports it but
-// the binary and tests.
+// Package daemon composes the parts into a running process: configuration, store, protocols, router, and the orderly
+// way down. It imports everything of ours; nothing imports it but the binary and tests. Two daemons can run in one
+// process.
 package daemon
 
 import (
+	"context"
+	"errors"
 	"fmt"
-	"io"
 	"net"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
 
+	"github.com/rs/zerolog"
+
+	"github.com/latticed/latticed/conf"
+	"github.com/latticed/latticed/grid"
+	"github.com/latticed/latticed/grid/store"
+	"github.com/latticed/latticed/protocols"
+	"github.com/latticed/latticed/protocols/memcached"
+	"github.com/latticed/latticed/router"
 	"github.com/latticed/latticed/router/evloop"
 )
 
-// Main runs the command line args and returns when the daemon has ended.
-func Main(version string, args []string, out io.Writer) error {
-	ln, err := net.Listen("tcp", "127.0.0.1:11222")
-	if err != nil {
-		return fmt.Errorf("listen: %w", err)
+// clock is the machine's time at start, carried on by its monotonic clock, which nobody sets back, and moved by what the debugtime command asked for.
+type clock struct {
+	start  time.Time
+	wall   int64        // of start, ms
+	offset atomic.Int64 // ms
+}
+
+// Now implements grid.Clock.
+func (c *clock) Now() grid.Time {
+	mono := time.Since(c.start)
+	return grid.Time{Wall: c.wall + mono.Milliseconds() + c.offset.Load(), Mono: int64(mono)}
+}
+
+// Daemon is a running daemon.
+type Daemon struct {
+	version string
+	log     zerolog.Logger
+	clock   *clock
+	started int64
+	store   *store.Store
+	hub     *router.Hub
+	server  *evloop.Server
+
+	listeners []*router.Listener
+	accepting sync.WaitGroup
+	failed    chan error // an accept that failed for good
+	background
+}
+
+// background is the goroutine that sweeps, and how it ends.
+type background struct {
+	stop chan struct{}
+	done sync.WaitGroup
+}
+
+// Start binds the listeners of c and serves.
+func Start(c *conf.Config, version string, log zerolog.Logger) (*Daemon, error) {
+	return start(c, version, log, nil)
+}
+
+// start is Start with another grid than the node's own, for tests.
+func start(c *conf.Config, version string, log zerolog.Logger, wrap func(grid.Caches) grid.Caches) (*Daemon, error) {
+	d := &Daemon{version: version, log: log, clock: &clock{start: time.Now(), wall: time.Now().UnixMilli()}, failed: make(chan error, len(c.Listeners))}
+	d.started = d.clock.Now().Wall
+	d.stop = make(chan struct{})
+	d.store = store.New(store.Options{Limit: c.Memory})
+	var caches grid.Caches = d.store
+	if wrap != nil {
+		caches = wrap(caches)
 	}
-	e, err := evloop.NewEcho(1)
+	d.hub = router.NewHub(router.Options{
+		Caches: caches, Clock: d.clock, MaxConns: c.MaxConnections,
+		OnPanic: func(conn uint64, cause any, stack []byte) {
+			log.Error().Uint64("conn", conn).Interface("cause", cause).Bytes("stack", stack).Msg("a session failed; its connection was closed")
+		},
+	})
+	if err := d.listen(c); err != nil {
+		d.closeListeners()
+		return nil, err
+	}
+	options := memcached.Options{MaxItem: int(c.Memcached.MaxItemSize), Host: func() memcached.Host { return d.host(c) }}
+	if c.DebugCommands {
+		options.MoveClock = func(seconds int64) { d.clock.offset.Add(seconds * 1000) }
+	}
+	if a, ok := d.listeners[0].Net.Addr().(*net.TCPAddr); ok {
+		options.Cluster = fmt.Sprintf("%s|%s|%d", a.IP, a.IP, a.Port)
+	}
+	spoken := map[string]protocols.Protocol{"memcached": memcached.New(options)}
+	for i, l := range d.listeners {
+		l.Protocols = choose(spoken, c.Listeners[i].Protocols)
+	}
+	server, err := evloop.Start(d.hub, c.EventLoops)
 	if err != nil {
+		d.closeListeners()
+		return nil, err
+	}
+	d.server = server
+	for _, l := range d.listeners {
+		d.accepting.Go(func() {
+			if err := server.Serve(l); err != nil {
+				d.failed <- err
+			}
+		})
+	}
+	d.done.Go(d.sweep)
+	return d, nil
+}
+
+// choose picks protocols by name; no names pick all, sniffed even while there is only one.
+func choose(spoken map[string]protocols.Protocol, names []string) (list []protocols.Protocol) {
+	if len(names) == 0 {
+		return []protocols.Protocol{spoken["memcached"], nobody{}}
+	}
+	for _, n := range names {
+		list = append(list, spoken[n])
+	}
+	return list
+}
+
+// nobody recognises nothing. It keeps a listener for all protocols sniffing while only one exists.
+type nobody struct{}
+
+func (nobody) Name() string                          { return "none" }
+func (nobody) Sniff([]byte) protocols.Match          { return protocols.No }
+func (nobody) Open(*protocols.Env) protocols.Session { panic("BUG: nobody was chosen") }
+
+// listen binds every listener. Port 11211 among the defaults may be taken: then the daemon says so and serves the rest.
+func (d *Daemon) listen(c *conf.Config) error {
+	byDefault := c.Origin("listeners").Kind == conf.Default
+	kept := c.Listeners[:0:0]
+	for i := range c.Listeners {
+		l := &c.Listeners[i]
+		network, address := l.Network()
+		if network == "unix" {
+			if err := removeStale(address); err != nil {
+				return err
+			}
+		}
+		ln, err := net.Listen(network, address)
+		if err != nil {
+			if byDefault && i > 0 && errors.Is(err, syscall.EADDRINUSE) {
+				d.log.Warn().Str("address", address).Msg("taken by another process, probably a memcached; not served here")
+				continue
+			}
+			return fmt.Errorf("listen on %s: %w; choose another address with --listen", l.Address, err)
+		}
+		if network == "unix" {
+			if err := os.Chmod(address, l.UnixMode); err != nil {
+				return fmt.Errorf("listen on %s: %w", l.Address, err)
+			}
+		}
+		kept = append(kept, *l)
+		d.listeners = append(d.listeners, &router.Listener{
+			Net: ln, Rules: router.Rules{Allow: l.Allow, Deny: l.Deny}, Trusted: l.ProxyTrusted, IdleTimeout: l.IdleTimeout,
+		})
+	}
+	c.Listeners = kept
+	return nil
+}
+
+// removeStale removes a socket file that nobody answers on.
+func removeStale(path string) error {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode().Type() != os.ModeSocket {
+		return nil // nothing there, or a file that bind will refuse with its own words
+	}
+	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		c.Close()
+		return fmt.Errorf("listen on unix:%s: another process answers there", path)
+	}
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("remove stale socket: %w", err)
+	}
+	return nil
+}
+
+// Addrs returns where the daemon listens, in the order of the configuration.
+func (d *Daemon) Addrs() []net.Addr {
+	var list []net.Addr
+	for _, l := range d.listeners {
+		list = append(list, l.Net.Addr())
+	}
+	return list
+}
+
+// Counters returns what the router counts; they go on counting.
+func (d *Daemon) Counters() *router.Counters { return &d.hub.Counters }
+
+// sweep drops expired entries and connections that have been idle for too long, in small bites.
+func (d *Daemon) sweep() {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	var cursor uint64
+	for n := 0; ; n++ {
+		select {
+		case <-d.stop:
+			return
+		case <-tick.C:
+		}
+		cursor = d.store.Sweep(cursor, d.clock.Now())
+		if n%20 == 0 {
+			d.hub.Sweep()
+		}
+	}
+}
+
+// Reload applies what can change while running.
+func (d *Daemon) Reload(c *conf.Config) { d.store.SetLimit(c.Memory) }
+
+func (d *Daemon) closeListeners() {
+	for _, l := range d.listeners {
+		_ = l.Net.Close()
+	}
+}
+
+// Stop stops accepting, lets what is in flight finish, and ends all goroutines, or gives up when ctx does.
+func (d *Daemon) Stop(ctx context.Context) error {
+	d.closeListeners()
+	ended := make(chan error, 1)
+	go func() {
+		d.accepting.Wait()
+		err := d.server.Shutdown()
+		close(d.stop)
+		d.done.Wait()
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
 		return err
+	case <-ctx.Done():
+		return fmt.Errorf("stop: %w", ctx.Err())
 	}
-	fmt.Fprintf(out, "latticed %s echoes on %s\n", version, ln.Addr())
-	return e.Serve(ln)
+}
+
+// host tells the memcached protocol what only the process knows.
+func (d *Daemon) host(c *conf.Config) memcached.Host {
+	user, system := cpuTime()
+	k := &d.hub.Counters
+	h := memcached.Host{
+		PID: os.Getpid(), Threads: c.EventLoops, Started: d.started, UserMicros: user, SystemMicros: system,
+		MaxConns: uint64(c.MaxConnections), Conns: uint64(k.Conns.Load()), TotalConns: k.Accepted.Load(),
+		RejectedConns: k.Rejected.Load(), Yields: k.Yields.Load(), IdleKicks: k.IdleKicks.Load(),
+		BytesRead: k.BytesRead.Load(), BytesWritten: k.BytesWritten.Load(),
+	}
+	for i, l := range d.listeners {
+		h.List = append(h.List, memcached.HostConn{ID: uint64(i + 1), Addr: address(l.Net.Addr()), State: "conn_listening"})
+	}
+	now := d.clock.Now().Wall
+	d.hub.Each(func(c *router.Conn) {
+		row := memcached.HostConn{ID: c.Env.Conn + 64, Addr: "unix", State: "conn_read", Idle: max(0, now-c.Last.Load()) / 1000}
+		if c.Env.Remote.IsValid() {
+			row.Addr = "tcp:" + c.Env.Remote.String()
+		}
+		if c.Local != nil {
+			row.Local = address(c.Local)
+		}
+		h.List = append(h.List, row)
+	})
+	return h
+}
+
+// address writes a as memcached does.
+func address(a net.Addr) string {
+	if a.Network() == "tcp" && strings.HasPrefix(a.String(), "[") {
+		return "tcp6:" + a.String()
+	}
+	return a.Network() + ":" + a.String()
 }

@@ -2,7 +2,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 
 	"github.com/latticed/latticed/daemon"
@@ -11,9 +10,4 @@ import (
 // version is set by the Makefile.
 var version = "unknown"
 
-func main() {
-	if err := daemon.Main(version, os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "latticed:", err)
-		os.Exit(1)
-	}
-}
+func main() { os.Exit(daemon.Main(version, os.Args[1:], os.Stdout, os.Stderr)) }

@@ -1,0 +1,344 @@
+package conf
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Bounds that hold whatever the machine is.
+const (
+	maxLoops       = 255
+	maxConnections = 1 << 20
+	minMemory      = 1 << 20
+	minItemSize    = 1 << 10
+	maxItemSize    = 1 << 30
+)
+
+// key is one key of the file below a section, or one flag and environment variable, or mostly all three.
+type key[T any] struct {
+	name   string // in the file, dots between the levels; empty: not in the file
+	flag   string // on the command line, and with LATTICED_ in the environment; empty: neither
+	arg    string // stands for the value in help; empty: a switch
+	usage  string
+	def    string // how the default is found, where that needs words
+	live   bool   // a reload changes it
+	list   bool   // in the file a list
+	repeat bool   // the flag may be repeated, the variable holds a list with commas
+	empty  bool   // an empty value says something
+	hidden bool   // not in help
+
+	set  func(dst *T, texts []string) error // one text unless list or repeat
+	show func(src *T) []string              // as set takes it
+	node func(d *decoder, dst *T, name string, n *node)
+}
+
+const envPrefix = "LATTICED_"
+
+func envName(flag string) string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// keys are all there are. Reading, help, config show and the test of the documentation go by this table.
+var keys = []key[Config]{
+	{
+		name: "listeners", flag: "listen", arg: "ADDRESS", repeat: true,
+		usage: "serve `ADDRESS`, HOST:PORT or unix:PATH; may be repeated",
+		set: func(c *Config, addresses []string) error {
+			c.Listeners = nil
+			for _, a := range addresses {
+				if err := checkAddress(a); err != nil {
+					return err
+				}
+				c.Listeners = append(c.Listeners, newListener(a))
+			}
+			return nil
+		},
+		node: decodeListeners,
+	}, {
+		name: "memory", flag: "memory", arg: "SIZE", live: true, def: "half of the memory there is",
+		usage: "let entries take `SIZE`, such as 64MB or 2GiB",
+		set: func(c *Config, t []string) (err error) {
+			c.Memory, err = sizeBetween(t[0], minMemory, 1<<62)
+			return err
+		},
+		show: func(c *Config) []string { return []string{FormatSize(c.Memory)} },
+	}, {
+		name: "event-loops", flag: "event-loops", arg: "N", def: "one per CPU",
+		usage: "handle connections on `N` event loops",
+		set: func(c *Config, t []string) (err error) {
+			c.EventLoops, err = numberBetween(t[0], 1, maxLoops)
+			return err
+		},
+		show: func(c *Config) []string { return []string{strconv.Itoa(c.EventLoops)} },
+	}, {
+		name: "max-connections", flag: "max-connections", arg: "N", def: "what the limit on descriptors allows",
+		usage: "refuse more than `N` connections at a time",
+		set: func(c *Config, t []string) (err error) {
+			c.MaxConnections, err = numberBetween(t[0], 1, maxConnections)
+			return err
+		},
+		show: func(c *Config) []string { return []string{strconv.Itoa(c.MaxConnections)} },
+	}, {
+		name: "data-dir", flag: "data-dir", arg: "DIR", empty: true, def: "none",
+		usage: "keep files in `DIR`",
+		set:   func(c *Config, t []string) error { c.DataDir = t[0]; return nil },
+		show:  func(c *Config) []string { return []string{c.DataDir} },
+	}, {
+		name: "log-level", flag: "log-level", arg: "LEVEL", live: true,
+		usage: "log from `LEVEL` up: debug, info, warn or error",
+		set: func(c *Config, t []string) error {
+			return oneOf(&c.LogLevel, t[0], "debug", "info", "warn", "error")
+		},
+		show: func(c *Config) []string { return []string{c.LogLevel} },
+	}, {
+		name: "log-format", flag: "log-format", arg: "FORMAT",
+		usage: "log as `FORMAT`: console, json, or auto (console on a terminal)",
+		set:   func(c *Config, t []string) error { return oneOf(&c.LogFormat, t[0], "auto", "console", "json") },
+		show:  func(c *Config) []string { return []string{c.LogFormat} },
+	}, {
+		name: "memcached.max-item-size", flag: "memcached-max-item-size", arg: "SIZE",
+		usage: "refuse items of memcached clients above `SIZE`",
+		set: func(c *Config, t []string) (err error) {
+			c.Memcached.MaxItemSize, err = sizeBetween(t[0], minItemSize, maxItemSize)
+			return err
+		},
+		show: func(c *Config) []string { return []string{FormatSize(c.Memcached.MaxItemSize)} },
+	}, {
+		flag: "config", arg: "FILE", usage: "read the configuration from `FILE`",
+		set: func(c *Config, t []string) error { c.File = t[0]; return nil },
+	}, {
+		flag: "debug-commands", hidden: true, usage: "answer commands that only test suites need",
+		set: func(c *Config, t []string) (err error) {
+			if c.DebugCommands, err = strconv.ParseBool(t[0]); err != nil {
+				return fmt.Errorf("want true or false, got %q", t[0])
+			}
+			return nil
+		},
+	},
+}
+
+// listenerKeys are the keys of one element of listeners.
+var listenerKeys = []key[Listener]{
+	{
+		name: "address",
+		set: func(l *Listener, t []string) error {
+			l.Address = t[0]
+			return checkAddress(t[0])
+		},
+		show: func(l *Listener) []string { return []string{l.Address} },
+	}, {
+		name: "protocols", list: true,
+		set: func(l *Listener, t []string) error {
+			for _, p := range t {
+				if err := oneOf(new(string), p, protocols...); err != nil {
+					return err
+				}
+			}
+			l.Protocols = t
+			return nil
+		},
+		show: func(l *Listener) []string { return l.Protocols },
+	},
+	prefixKey("allow", func(l *Listener) *[]netip.Prefix { return &l.Allow }),
+	prefixKey("deny", func(l *Listener) *[]netip.Prefix { return &l.Deny }),
+	prefixKey("proxy-protocol.trusted", func(l *Listener) *[]netip.Prefix { return &l.ProxyTrusted }),
+	{
+		name: "idle-timeout", live: true,
+		set: func(l *Listener, t []string) (err error) {
+			l.IdleTimeout, err = parseDuration(t[0])
+			return err
+		},
+		show: func(l *Listener) []string { return []string{formatDuration(l.IdleTimeout)} },
+	}, {
+		name: "unix-mode",
+		set: func(l *Listener, t []string) error {
+			n, err := strconv.ParseUint(t[0], 8, 32)
+			if err != nil || n > 0o777 {
+				return fmt.Errorf("want permissions such as 0700 or 0770, got %q", t[0])
+			}
+			l.UnixMode = os.FileMode(n)
+			return nil
+		},
+		show: func(l *Listener) []string { return []string{fmt.Sprintf("%04o", l.UnixMode)} },
+	},
+}
+
+// protocols that a listener can be restricted to.
+var protocols = []string{"memcached"}
+
+func prefixKey(name string, in func(*Listener) *[]netip.Prefix) key[Listener] {
+	return key[Listener]{
+		name: name, list: true, live: true,
+		set: func(l *Listener, texts []string) error {
+			ps := []netip.Prefix{}
+			for _, t := range texts {
+				p, err := parsePrefix(t)
+				if err != nil {
+					return err
+				}
+				ps = append(ps, p)
+			}
+			*in(l) = ps
+			return nil
+		},
+		show: func(l *Listener) []string {
+			texts := []string{}
+			for _, p := range *in(l) {
+				texts = append(texts, p.String())
+			}
+			return texts
+		},
+	}
+}
+
+func decodeListeners(d *decoder, c *Config, name string, n *node) {
+	if n.shape != list || len(n.list) == 0 {
+		d.fail(n.line, name, "want a list such as [{address: 127.0.0.1:11222}], got %s", n.shape)
+		return
+	}
+	c.Listeners = nil
+	for i, e := range n.list {
+		l, here := newListener(""), fmt.Sprintf("%s[%d]", name, i)
+		errs := len(d.errs)
+		given := map[string]int{}
+		decode(d, e, here, "", listenerKeys, &l, func(k *key[Listener], line int) { given[k.name] = line })
+		if len(d.errs) > errs {
+			continue
+		}
+		if given["address"] == 0 {
+			d.fail(e.line, here, "an address is missing")
+			continue
+		}
+		network, _ := l.Network()
+		if line := given["unix-mode"]; line > 0 && network != "unix" {
+			d.fail(line, here+".unix-mode", "only a listener on unix:PATH has one")
+		}
+		for _, k := range []string{"allow", "deny", "proxy-protocol.trusted"} {
+			if line := given[k]; line > 0 && network == "unix" {
+				d.fail(line, here+"."+k, "a Unix socket has no addresses to judge; unix-mode says who may connect")
+			}
+		}
+		c.Listeners = append(c.Listeners, l)
+	}
+}
+
+// validate judges what no key can judge alone.
+func (d *decoder) validate(c *Config) {
+	if c.Memcached.MaxItemSize > c.Memory {
+		d.errs = append(d.errs, fmt.Errorf("memcached.max-item-size (%s, %v) is more than memory (%s, %v)",
+			FormatSize(c.Memcached.MaxItemSize), c.Origin("memcached.max-item-size"), FormatSize(c.Memory), c.Origin("memory")))
+	}
+	for i := range c.Listeners {
+		a := c.Listeners[i].Address
+		if _, port, _ := net.SplitHostPort(a); port == "0" {
+			continue
+		}
+		if slices.ContainsFunc(c.Listeners[:i], func(l Listener) bool { return l.Address == a }) {
+			d.errs = append(d.errs, fmt.Errorf("listeners (%v): %s is there twice", c.Origin("listeners"), a))
+		}
+	}
+}
+
+func checkAddress(s string) error {
+	if path, ok := strings.CutPrefix(s, "unix:"); ok {
+		if path == "" || len(path) > 103 { // what the smallest of the systems has room for
+			return fmt.Errorf("want unix: and a path of at most 103 bytes, got %q", s)
+		}
+		return nil
+	}
+	bad := fmt.Errorf("want HOST:PORT or unix:PATH, got %q", s)
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		if _, e := strconv.ParseUint(s, 10, 16); e == nil {
+			return fmt.Errorf("%w; did you mean 127.0.0.1:%s?", bad, s)
+		}
+		if strings.HasPrefix(s, "/") {
+			return fmt.Errorf("%w; did you mean unix:%s?", bad, s)
+		}
+		return bad
+	}
+	if strings.ContainsAny(host, " \t/") {
+		return bad
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
+		return fmt.Errorf("%w; the port must be a number up to 65535", bad)
+	}
+	return nil
+}
+
+func parsePrefix(s string) (netip.Prefix, error) {
+	if p, err := netip.ParsePrefix(s); err == nil {
+		if p != p.Masked() {
+			return p, fmt.Errorf("%s has bits beyond its length; did you mean %v?", s, p.Masked())
+		}
+		return p, nil
+	}
+	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	return netip.Prefix{}, fmt.Errorf("want an address or a range such as 10.0.0.0/8, got %q", s)
+}
+
+func parseDuration(s string) (time.Duration, error) {
+	if s == "0" {
+		return 0, nil
+	}
+	v, err := time.ParseDuration(s)
+	if err != nil || v < 0 {
+		return 0, fmt.Errorf("want a time such as 30s, 5m or 1h, or 0 for never, got %q", s)
+	}
+	return v, nil
+}
+
+// formatDuration writes 5m, not 5m0s.
+func formatDuration(v time.Duration) string {
+	if v == 0 {
+		return "0"
+	}
+	s := v.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+func oneOf(dst *string, s string, choices ...string) error {
+	if !slices.Contains(choices, s) {
+		hint := ""
+		if g := Suggest(s, choices); g != "" {
+			hint = fmt.Sprintf("; did you mean %s?", g)
+		}
+		return fmt.Errorf("want %s, got %q%s", strings.Join(choices, " or "), s, hint)
+	}
+	*dst = s
+	return nil
+}
+
+func sizeBetween(s string, low, high uint64) (uint64, error) {
+	n, err := ParseSize(s)
+	if err == nil && (n < low || n > high) {
+		err = fmt.Errorf("want at least %s and at most %s, got %s", FormatSize(low), FormatSize(high), s)
+	}
+	return n, err
+}
+
+func numberBetween(s string, low, high int) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err == nil && (n < low || n > high) {
+		err = errors.New("")
+	}
+	if err != nil {
+		return 0, fmt.Errorf("want a number from %d to %d, got %q", low, high, s)
+	}
+	return n, nil
+}

@@ -1,0 +1,298 @@
+package daemon
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/latticed/latticed/conf"
+)
+
+// boot starts a daemon on a free port, with yaml below `latticed:`, and stops it with the test.
+func boot(t *testing.T, yaml string, env ...string) *Daemon {
+	t.Helper()
+	file := t.TempDir() + "/latticed.yaml"
+	if err := os.WriteFile(file, []byte("latticed:\n"+yaml), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m := conf.Machine{Memory: 512 << 20, CPUs: 1, Descriptors: 20000}
+	c, err := conf.Load(conf.Sources{Machine: m, Env: env, Flags: map[string][]string{"config": {file}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := Start(c, "test", zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		if err := d.Stop(ctx); err != nil {
+			t.Errorf("Stop: %v", err)
+		}
+	})
+	return d
+}
+
+const anyPort = "  listeners: [{address: '127.0.0.1:0'}]\n"
+
+func dial(t *testing.T, d *Daemon) *net.TCPConn {
+	t.Helper()
+	c, err := net.Dial("tcp", d.Addrs()[0].String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if err := c.SetDeadline(time.Now().Add(60 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return c.(*net.TCPConn)
+}
+
+// ask sends and compares what comes back.
+func ask(t *testing.T, c net.Conn, send, want string) {
+	t.Helper()
+	if _, err := io.WriteString(c, send); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, len(want))
+	n, err := io.ReadFull(c, got)
+	if string(got[:n]) != want {
+		t.Fatalf("%.60q: got %.200q (%v), want %.200q", send, got[:n], err, want)
+	}
+}
+
+// memory is what the process holds in buffers and stacks, without what it could give back.
+func memory(t *testing.T) int {
+	t.Helper()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapInuse + m.StackInuse)
+}
+
+// eventually polls for what another goroutine is about to do.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s: did not happen", what)
+		}
+	}
+}
+
+func TestTwoDaemonsInOneProcess(t *testing.T) {
+	a, b := boot(t, anyPort), boot(t, anyPort)
+	ask(t, dial(t, a), "set k 0 0 1\r\na\r\nget k\r\n", "STORED\r\nVALUE k 0 1\r\na\r\nEND\r\n")
+	ask(t, dial(t, b), "get k\r\n", "END\r\n")
+}
+
+func TestWhoNeverReads(t *testing.T) {
+	d := boot(t, anyPort)
+	value := strings.Repeat("v", 1024)
+	ask(t, dial(t, d), "set k 0 0 1024\r\n"+value+"\r\n", "STORED\r\n")
+	const gets = 190000
+	requests := bytes.Repeat([]byte("get k\r\n"), gets)
+	before := memory(t)
+	c := dial(t, d)
+	sent := make(chan error, 1)
+	go func() {
+		_, err := c.Write(requests)
+		sent <- err
+	}()
+	eventually(t, "the hand-off of a client that does not read", func() bool { return d.Counters().SlowReaders.Load() == 1 })
+	ask(t, dial(t, d), "get k\r\n", "VALUE k 0 1024\r\n"+value+"\r\nEND\r\n")
+	if grown := memory(t) - before; grown > 2<<20 {
+		t.Errorf("a client that never reads grew the process by %d bytes, want less than 2 MiB", grown)
+	}
+	reply := "VALUE k 0 1024\r\n" + value + "\r\nEND\r\n"
+	r := bufio.NewReaderSize(c, 1<<20)
+	buf := make([]byte, len(reply))
+	for i := range gets {
+		if _, err := io.ReadFull(r, buf); err != nil || string(buf) != reply {
+			t.Fatalf("reply %d: got %.60q, %v", i, buf, err)
+		}
+	}
+	if err := <-sent; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestHalfClose(t *testing.T) {
+	d := boot(t, anyPort)
+	value := strings.Repeat("v", 1024)
+	ask(t, dial(t, d), "set k 0 0 1024\r\n"+value+"\r\n", "STORED\r\n")
+	for _, gets := range []int{1, 3000, 40000} {
+		c := dial(t, d)
+		if _, err := c.Write(bytes.Repeat([]byte("get k\r\n"), gets)); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		n, err := io.Copy(io.Discard, c)
+		if want := int64(gets * (len("VALUE k 0 1024\r\n\r\nEND\r\n") + 1024)); n != want || err != nil {
+			t.Errorf("%d gets and a half-close: got %d bytes (%v), want %d", gets, n, err, want)
+		}
+	}
+}
+
+func TestLargeValues(t *testing.T) {
+	d := boot(t, anyPort)
+	value := strings.Repeat("0123456789", 90000)
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			c := dial(t, d)
+			for n := range 10 {
+				key := fmt.Sprintf("k%d.%d", i, n)
+				ask(t, c, "set "+key+" 0 0 900000\r\n"+value+"\r\n", "STORED\r\n")
+				ask(t, c, "get "+key+"\r\n", "VALUE "+key+" 0 900000\r\n"+value+"\r\nEND\r\n")
+			}
+		})
+	}
+	wg.Wait()
+	if n := d.Counters().Streams.Load(); n != 0 {
+		t.Errorf("%d healthy connections were moved to goroutines, want 0", n)
+	}
+}
+
+func TestUnknownProtocolAndMemcachedOnly(t *testing.T) {
+	d := boot(t, "  listeners:\n    - {address: '127.0.0.1:0'}\n    - {address: '127.0.0.1:0', protocols: [memcached]}\n")
+	ask(t, dial(t, d), "\x80\x00", "ERROR unknown protocol")
+	if n := d.Counters().Unrecognised.Load(); n != 1 {
+		t.Errorf("unrecognised: got %d, want 1", n)
+	}
+	c, err := net.Dial("tcp", d.Addrs()[1].String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ask(t, c, "GET a\r\n", "ERROR\r\n")
+	fmt.Fprintf(c, "GET / HTTP/1.1\r\n")
+	if b, err := io.ReadAll(c); len(b) != 0 || err != nil {
+		t.Errorf("an HTTP request line on a memcached-only port: got %q, %v, want a close without a word", b, err)
+	}
+}
+
+func TestConnectionLimit(t *testing.T) {
+	d := boot(t, anyPort+"  max-connections: 3\n")
+	var speaking []net.Conn
+	for range 2 {
+		c := dial(t, d)
+		ask(t, c, "mn\r\n", "MN\r\n")
+		speaking = append(speaking, c)
+	}
+	silent := dial(t, d)
+	eventually(t, "three connections", func() bool { return d.Counters().Conns.Load() == 3 })
+	// The silent one gives way to a newcomer; when all have spoken, the newcomer is told.
+	c := dial(t, d)
+	ask(t, c, "mn\r\n", "MN\r\n")
+	if b, err := io.ReadAll(silent); len(b) != 0 || err != nil {
+		t.Errorf("the silent connection: got %q, %v, want a close", b, err)
+	}
+	got, err := io.ReadAll(dial(t, d))
+	if want := "ERROR Too many open connections\r\n"; string(got) != want || err != nil {
+		t.Errorf("one too many: got %q, %v, want %q", got, err, want)
+	}
+	for _, c := range append(speaking, c) {
+		ask(t, c, "mn\r\n", "MN\r\n")
+	}
+	if k := d.Counters(); k.Rejected.Load() != 1 || k.SilentKicks.Load() != 1 {
+		t.Errorf("rejected %d, silent %d, want 1 and 1", k.Rejected.Load(), k.SilentKicks.Load())
+	}
+}
+
+func TestRulesAndProxy(t *testing.T) {
+	d := boot(t, "  listeners:\n    - {address: '127.0.0.1:0', deny: ['127.0.0.0/8']}\n"+
+		"    - address: '127.0.0.1:0'\n      deny: ['192.0.2.0/24']\n      proxy-protocol: {trusted: ['127.0.0.0/8']}\n")
+	if b, _ := io.ReadAll(dial(t, d)); len(b) != 0 {
+		t.Errorf("denied: got %q, want a close", b)
+	}
+	f := func(header, want string) {
+		t.Helper()
+		c, err := net.Dial("tcp", d.Addrs()[1].String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+		for _, b := range []byte(header + "mn\r\n") { // torn at every byte
+			if _, err := c.Write([]byte{b}); err != nil {
+				break
+			}
+		}
+		_ = c.(*net.TCPConn).CloseWrite()
+		if got, _ := io.ReadAll(c); string(got) != want {
+			t.Errorf("%q: got %q, want %q", header, got, want)
+		}
+	}
+	v2 := "\r\n\r\n\x00\r\nQUIT\n"
+	f("PROXY TCP4 198.51.100.7 127.0.0.1 5000 11211\r\n", "MN\r\n")
+	f("PROXY TCP4 192.0.2.7 127.0.0.1 5000 11211\r\n", "")
+	f("PROXY UNKNOWN whatever\r\n", "MN\r\n")
+	f("PROXY TCP4 nonsense\r\n", "")
+	f("", "")
+	f(v2+"\x21\x11\x00\x0c\xc6\x33\x64\x07\x7f\x00\x00\x01\x13\x88\x2b\xcb", "MN\r\n")
+	f(v2+"\x21\x11\x00\x0c\xc0\x00\x02\x07\x7f\x00\x00\x01\x13\x88\x2b\xcb", "")
+	f(v2+"\x20\x00\x00\x00", "MN\r\n")
+	f(v2+"\x31\x00\x00\x00", "")
+	if n := d.Counters().Refused.Load(); n != 3 {
+		t.Errorf("refused by rule: got %d, want 3", n)
+	}
+}
+
+func TestManyThatComeAndGo(t *testing.T) {
+	d := boot(t, anyPort)
+	ask(t, dial(t, d), "set k 0 0 20000\r\n"+strings.Repeat("v", 20000)+"\r\n", "STORED\r\n")
+	eventually(t, "one connection", func() bool { return d.Counters().Conns.Load() == 1 })
+	goroutines := runtime.NumGoroutine()
+	for i := range 1000 {
+		c, err := net.Dial("tcp", d.Addrs()[0].String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = c.Write([]byte(strings.Repeat("get k k k\r\nset x 0 0 100000\r\nhalf", 1+i%7)))
+		switch i % 3 {
+		case 0:
+			_ = c.(*net.TCPConn).SetLinger(0)
+		case 1:
+			_ = c.(*net.TCPConn).CloseWrite()
+		}
+		c.Close()
+	}
+	eventually(t, "all connections gone", func() bool { return d.Counters().Conns.Load() == 1 && d.Counters().Streams.Load() == 0 })
+	eventually(t, "all goroutines gone", func() bool { return runtime.NumGoroutine() <= goroutines })
+}
+
+func TestCommandLine(t *testing.T) {
+	f := func(want string, code int, args ...string) {
+		t.Helper()
+		var out bytes.Buffer
+		if got := Main("1.2.3", args, &out, &out); got != code || !strings.Contains(out.String(), want) {
+			t.Errorf("%q: got exit code %d and %q, want %d and %q in it", args, got, out.String(), code, want)
+		}
+	}
+	file := t.TempDir() + "/c.yaml"
+	if err := os.WriteFile(file, []byte("latticed:\n  memroy: 1GB\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f("latticed 1.2.3", 0, "version")
+	f(`c.yaml:2: latticed.memroy: unknown key; did you mean "memory"?`, 1, "config", "show", "--config", file)
+	f("# flag --memory", 0, "config", "show", "--origin", "--memory", "64MiB")
+	f("--memory", 1, "--memory", "lots")
+	f("unknown flag: --memori", 1, "--memori", "1")
+	f("LATTICED_MAX_CONNECTIONS", 0, "serve", "--help")
+	f("bash completion", 0, "completion", "bash")
+}

@@ -1,0 +1,59 @@
+package router
+
+import (
+	"github.com/latticed/latticed/protocols"
+)
+
+// UnknownProtocol is what a client gets whose first bytes nobody recognises.
+const UnknownProtocol = "ERROR unknown protocol: this port speaks memcached\r\n"
+
+// open returns the session a connection begins with: its protocol's where there is no choice, else one that decides.
+func open(l *Listener, c *Conn) protocols.Session {
+	if len(l.Trusted) > 0 && contains(l.Trusted, c.Env.Remote.Addr()) {
+		return &proxied{l: l, c: c}
+	}
+	return choose(l, c)
+}
+
+func choose(l *Listener, c *Conn) protocols.Session {
+	if len(l.Protocols) == 1 {
+		return l.Protocols[0].Open(&c.Env)
+	}
+	return &sniffer{l: l, c: c}
+}
+
+// sniffer waits for the first bytes and switches to the protocol that recognises them.
+type sniffer struct {
+	l *Listener
+	c *Conn
+}
+
+// Step implements protocols.Session.
+func (s *sniffer) Step(t *protocols.Turn) protocols.Progress {
+	if len(t.In) == 0 {
+		return protocols.Progress{Need: 1}
+	}
+	prefix := t.In[:min(len(t.In), protocols.SniffMax)]
+	maybe := false
+	for _, p := range s.l.Protocols {
+		switch p.Sniff(prefix) {
+		case protocols.Yes:
+			s.c.Since.Store(0)
+			return protocols.Progress{Next: protocols.Switch, To: p.Open(&s.c.Env)}
+		case protocols.Maybe:
+			maybe = true
+		}
+	}
+	if maybe && len(t.In) < protocols.SniffMax && !t.EOF {
+		if s.c.Since.Load() == 0 {
+			s.c.Since.Store(t.Now.Wall)
+		}
+		return protocols.Progress{Need: len(t.In) + 1}
+	}
+	s.c.hub.Unrecognised.Add(1)
+	t.Out = append(t.Out, UnknownProtocol...)
+	return protocols.Progress{Used: len(t.In), Next: protocols.Close}
+}
+
+// Close implements protocols.Session.
+func (s *sniffer) Close() {}

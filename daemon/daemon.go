@@ -194,9 +194,13 @@ func (d *Daemon) Addrs() []net.Addr {
 // Counters returns what the router counts; they go on counting.
 func (d *Daemon) Counters() *router.Counters { return &d.hub.Counters }
 
+// sweepEvery is how often a shard of the store is swept. It bounds how long an expired entry that nobody reads takes
+// room, to about 13 seconds, at under a percent of a CPU for a million entries.
+const sweepEvery = 200 * time.Millisecond
+
 // sweep drops expired entries and connections that have been idle for too long, in small bites.
 func (d *Daemon) sweep() {
-	tick := time.NewTicker(50 * time.Millisecond)
+	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	var cursor uint64
 	for n := 0; ; n++ {
@@ -206,7 +210,7 @@ func (d *Daemon) sweep() {
 		case <-tick.C:
 		}
 		cursor = d.store.Sweep(cursor, d.clock.Now())
-		if n%20 == 0 {
+		if n%5 == 0 {
 			d.hub.Sweep()
 		}
 	}

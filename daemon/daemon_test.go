@@ -17,21 +17,28 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/latticed/latticed/conf"
+	"github.com/latticed/latticed/grid"
 )
 
 // boot starts a daemon on a free port, with yaml below `latticed:`, and stops it with the test.
-func boot(t *testing.T, yaml string, env ...string) *Daemon {
+func boot(t *testing.T, yaml string) *Daemon {
+	t.Helper()
+	return bootOn(t, yaml, nil)
+}
+
+// bootOn is boot with the grid that wrap makes of the node's own.
+func bootOn(t *testing.T, yaml string, wrap func(grid.Caches) grid.Caches) *Daemon {
 	t.Helper()
 	file := t.TempDir() + "/latticed.yaml"
 	if err := os.WriteFile(file, []byte("latticed:\n"+yaml), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	m := conf.Machine{Memory: 512 << 20, CPUs: 1, Descriptors: 20000}
-	c, err := conf.Load(conf.Sources{Machine: m, Env: env, Flags: map[string][]string{"config": {file}}})
+	c, err := conf.Load(conf.Sources{Machine: m, Flags: map[string][]string{"config": {file}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := Start(c, "test", zerolog.Nop())
+	d, err := start(c, "test", zerolog.Nop(), wrap)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -225,13 +225,18 @@ func (d *Daemon) closeListeners() {
 	}
 }
 
+// graceTimeout is how long connections with something in flight are waited for. Those that are left are cut.
+const graceTimeout = 5 * time.Second
+
 // Stop stops accepting, lets what is in flight finish, and ends all goroutines, or gives up when ctx does.
 func (d *Daemon) Stop(ctx context.Context) error {
 	d.closeListeners()
 	ended := make(chan error, 1)
 	go func() {
 		d.accepting.Wait()
-		err := d.server.Shutdown()
+		grace, cancel := context.WithTimeout(ctx, graceTimeout)
+		defer cancel()
+		err := d.server.Shutdown(grace)
 		close(d.stop)
 		d.done.Wait()
 		ended <- err

@@ -6,8 +6,10 @@
 package router
 
 import (
+	"context"
 	"net"
 	"net/netip"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -65,8 +67,8 @@ type Counters struct {
 	HandOffRefused, Stalled             atomic.Uint64
 	BytesRead, BytesWritten, Yields     atomic.Uint64
 	LateDropped, Panics, Descriptors    atomic.Uint64 // Descriptors: accepts that failed for want of one
-	BadProxy                            atomic.Uint64
-	Conns, Streams                      atomic.Int64 // now; Streams of these are on goroutines
+	BadProxy, Cut                       atomic.Uint64 // Cut: closed by Shutdown with something in flight
+	Conns, Streams                      atomic.Int64  // now; Streams of these are on goroutines
 }
 
 // Limits of a connection.
@@ -86,6 +88,7 @@ type Hub struct {
 	mu    sync.RWMutex
 	conns map[uint64]*Conn
 	next  uint64
+	empty chan struct{} // Drain waits; closed when the last connection leaves
 }
 
 // NewHub returns an empty table.
@@ -119,8 +122,13 @@ type Conn struct {
 	driver Driver
 }
 
-// Driver is told that a connection has something to look at. Any goroutine; it never blocks.
-type Driver interface{ Notify(c *Conn) }
+// Driver is told that a connection has something to look at. Any goroutine; neither method blocks. They are called
+// with the connection's mutex held.
+type Driver interface {
+	Notify(c *Conn)
+	// Kill ends the connection also where it waits for its client to read.
+	Kill(c *Conn)
+}
 
 // Admit takes an accepted connection into the table. Without ok, say, if not empty, is for the client, and the
 // connection is to be closed.
@@ -177,6 +185,10 @@ func addrPort(a net.Addr) netip.AddrPort {
 func (h *Hub) Leave(c *Conn) {
 	h.mu.Lock()
 	delete(h.conns, c.Env.Conn)
+	if len(h.conns) == 0 && h.empty != nil {
+		close(h.empty)
+		h.empty = nil
+	}
 	h.mu.Unlock()
 	h.Conns.Add(-1)
 	c.mu.Lock()
@@ -184,7 +196,44 @@ func (h *Hub) Leave(c *Conn) {
 	c.inbox, c.driver = nil, nil
 	c.mu.Unlock()
 	h.dropped(late)
+	defer func() {
+		if cause := recover(); cause != nil {
+			h.Panicked(c, cause)
+		}
+	}()
 	c.Session.Close()
+}
+
+// Panicked counts and reports that c's session panicked. It is called where that was recovered, by the deferred
+// function itself, so that the stack is the session's.
+func (h *Hub) Panicked(c *Conn, cause any) {
+	h.Panics.Add(1)
+	if h.OnPanic != nil {
+		h.OnPanic(c.Env.Conn, cause, debug.Stack())
+	}
+}
+
+// Drain waits until no connection is left. When ctx ends first, those that are left are cut.
+func (h *Hub) Drain(ctx context.Context) {
+	h.mu.Lock()
+	if len(h.conns) == 0 {
+		h.mu.Unlock()
+		return
+	}
+	if h.empty == nil {
+		h.empty = make(chan struct{})
+	}
+	empty := h.empty
+	h.mu.Unlock()
+	select {
+	case <-empty:
+	case <-ctx.Done():
+		h.Each(func(c *Conn) {
+			if c.Kill() {
+				h.Cut.Add(1)
+			}
+		})
+	}
 }
 
 func (h *Hub) dropped(late []protocols.Answer) {
@@ -246,20 +295,29 @@ func (c *Conn) Wake() {
 	c.mu.Unlock()
 }
 
-// Kill has the driver close the connection.
-func (c *Conn) Kill() {
+// Kill has the driver close the connection. False: that was asked for before.
+func (c *Conn) Kill() bool {
 	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.killed {
+		return false
+	}
 	c.killed = true
-	c.woken = false
-	c.notify()
-	c.mu.Unlock()
+	if c.driver != nil {
+		c.woken = true
+		c.driver.Kill(c)
+	}
+	return true
 }
 
 // Drive makes d the driver of c. What is waiting for c is notified at once.
 func (c *Conn) Drive(d Driver) {
 	c.mu.Lock()
 	c.driver, c.woken = d, false
-	if len(c.inbox) > 0 || c.killed {
+	if c.killed {
+		c.woken = true
+		d.Kill(c)
+	} else if len(c.inbox) > 0 {
 		c.notify()
 	}
 	c.mu.Unlock()
@@ -291,11 +349,13 @@ func (h *Hub) Sweep() {
 	defer h.mu.RUnlock()
 	for _, c := range h.conns {
 		if since := c.Since.Load(); since != 0 && now-since > sniffPeriod.Milliseconds() {
-			h.Ambiguous.Add(1)
-			c.Kill()
+			if c.Kill() {
+				h.Ambiguous.Add(1)
+			}
 		} else if c.Idle > 0 && now-c.Last.Load() > c.Idle.Milliseconds() {
-			h.IdleKicks.Add(1)
-			c.Kill()
+			if c.Kill() {
+				h.IdleKicks.Add(1)
+			}
 		}
 	}
 }

@@ -17,7 +17,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
@@ -105,12 +104,11 @@ func (s *Server) Serve(l *router.Listener) error {
 	})
 }
 
-// Shutdown closes connections as soon as nothing is in flight on them, and ends the loops. The listeners are closed
-// before.
-func (s *Server) Shutdown() error {
+// Shutdown closes connections as soon as nothing is in flight on them, or when ctx ends, and ends the loops. The
+// listeners are closed before.
+func (s *Server) Shutdown(ctx context.Context) error {
 	s.closing.Store(true)
-	s.hub.Each(func(c *router.Conn) { c.Wake() })
-	s.streams.Shutdown()
+	s.streams.Shutdown(ctx)
 	if err := s.client.Stop(); err != nil {
 		return fmt.Errorf("router/evloop: stop loops: %w", err)
 	}
@@ -153,6 +151,9 @@ func (k *conn) Notify(*router.Conn) {
 		_ = l.el.Execute(context.Background(), l) // fails only when the loops are ending
 	}
 }
+
+// Kill implements router.Driver. A loop waits for no client, so the next look at the connection is soon enough.
+func (k *conn) Kill(c *router.Conn) { k.Notify(c) }
 
 // Run implements gnet.Runnable: it steps what was posted.
 func (l *loop) Run(context.Context) error {
@@ -206,10 +207,7 @@ func (l *loop) event(k *conn, woken bool) (action gnet.Action) {
 	hub := l.s.hub
 	defer func() {
 		if cause := recover(); cause != nil {
-			hub.Panics.Add(1)
-			if hub.OnPanic != nil {
-				hub.OnPanic(k.c.Env.Conn, cause, debug.Stack())
-			}
+			hub.Panicked(k.c, cause)
 			action = gnet.Close
 		}
 	}()

@@ -4,6 +4,7 @@
 package evloop
 
 import (
+	"context"
 	"net"
 
 	"github.com/latticed/latticed/router"
@@ -31,8 +32,8 @@ func (s *Server) Serve(l *router.Listener) error {
 	})
 }
 
-// Shutdown closes connections as soon as nothing is in flight on them.
-func (s *Server) Shutdown() error {
-	s.streams.Shutdown()
+// Shutdown closes connections as soon as nothing is in flight on them, or when ctx ends.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.streams.Shutdown(ctx)
 	return nil
 }

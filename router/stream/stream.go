@@ -4,11 +4,11 @@
 package stream
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
 	"os"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -69,6 +69,12 @@ func (k *conn) Notify(*router.Conn) {
 	_ = k.nc.SetReadDeadline(time.Unix(1, 0))
 }
 
+// Kill implements router.Driver: closing ends a read, and a write that waits for its client.
+func (k *conn) Kill(c *router.Conn) {
+	k.Notify(c)
+	_ = k.nc.Close()
+}
+
 // Serve starts to drive c over nc. False: there are too many, and nothing was done.
 func (s *Server) Serve(c *router.Conn, nc net.Conn, rest Rest) bool {
 	if s.hub.Streams.Add(1) > int64(s.hub.MaxStreams) {
@@ -85,10 +91,7 @@ func (s *Server) Serve(c *router.Conn, nc net.Conn, rest Rest) bool {
 		defer s.hub.Leave(c)
 		defer func() {
 			if cause := recover(); cause != nil {
-				s.hub.Panics.Add(1)
-				if s.hub.OnPanic != nil {
-					s.hub.OnPanic(c.Env.Conn, cause, debug.Stack())
-				}
+				s.hub.Panicked(c, cause)
 			}
 		}()
 		c.Drive(k)
@@ -99,10 +102,12 @@ func (s *Server) Serve(c *router.Conn, nc net.Conn, rest Rest) bool {
 	return true
 }
 
-// Shutdown closes the connections as soon as nothing is in flight on them, and waits for their goroutines.
-func (s *Server) Shutdown() {
+// Shutdown closes all connections of the hub as soon as nothing is in flight on them, or when ctx ends, and waits for
+// the goroutines of those that are here.
+func (s *Server) Shutdown(ctx context.Context) {
 	s.once.Do(func() { close(s.closing) })
 	s.hub.Each(func(c *router.Conn) { c.Wake() })
+	s.hub.Drain(ctx)
 	s.wg.Wait()
 }
 

@@ -1,0 +1,344 @@
+//go:build unix
+
+package evloop_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/latticed/latticed/grid"
+	"github.com/latticed/latticed/protocols"
+	"github.com/latticed/latticed/router"
+	"github.com/latticed/latticed/router/evloop"
+)
+
+// toy is a protocol of lines, one request each: `get N` brings N bytes and a line feed, `late` the answer that the test
+// gives when it likes, `hold` waits in Step for the test, `boom` panics, there and in Close.
+type toy struct {
+	asked   chan *protocols.Env // a session has an answer outstanding
+	holding chan *protocols.Env
+	release chan struct{}
+	steps   atomic.Int64
+}
+
+func (*toy) Name() string                                { return "toy" }
+func (*toy) Sniff([]byte) protocols.Match                { return protocols.Yes }
+func (p *toy) Open(env *protocols.Env) protocols.Session { return &toySession{p: p, env: env} }
+
+type toySession struct {
+	p    *toy
+	env  *protocols.Env
+	left int // bytes of a reply still to be rendered
+	held int
+	boom bool
+}
+
+func (s *toySession) Step(t *protocols.Turn) (p protocols.Progress) {
+	s.p.steps.Add(1)
+	for _, a := range t.Late {
+		if s.held == 0 {
+			continue // answered twice
+		}
+		s.held--
+		t.Out = append(append(t.Out, a.Res.Value...), '\n')
+	}
+	for {
+		for ; s.left > 0; s.left-- {
+			if len(t.Out) >= t.Room {
+				p.Next, p.Held = protocols.Flush, s.held
+				return p
+			}
+			c := byte('x')
+			if s.left == 1 {
+				c = '\n'
+			}
+			t.Out = append(t.Out, c)
+		}
+		end := bytes.IndexByte(t.In[p.Used:], '\n')
+		if end < 0 {
+			p.Held = s.held
+			return p
+		}
+		line := string(t.In[p.Used : p.Used+end])
+		p.Used += end + 1
+		switch line {
+		case "late":
+			s.held++
+			s.p.asked <- s.env
+		case "hold":
+			s.p.holding <- s.env
+			<-s.p.release
+			t.Out = append(t.Out, "held\n"...)
+		case "boom":
+			s.boom = true
+			panic("boom")
+		default:
+			n, err := strconv.Atoi(line[len("get "):])
+			if err != nil {
+				panic(err)
+			}
+			s.left = n + 1
+		}
+	}
+}
+
+func (s *toySession) Close() {
+	if s.boom {
+		panic("boom again")
+	}
+}
+
+type wallClock struct{}
+
+func (wallClock) Now() grid.Time {
+	now := time.Now()
+	return grid.Time{Wall: now.UnixMilli(), Mono: now.UnixNano()}
+}
+
+// fixture is one server with the toy protocol.
+type fixture struct {
+	*toy
+	hub    *router.Hub
+	server *evloop.Server
+	ln     net.Listener
+	stop   func(ctx context.Context)
+}
+
+func start(t *testing.T) *fixture {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fixture{ln: ln, toy: &toy{asked: make(chan *protocols.Env, 1000), holding: make(chan *protocols.Env), release: make(chan struct{})}}
+	f.hub = router.NewHub(router.Options{Clock: wallClock{}})
+	f.server, err = evloop.Start(f.hub, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- f.server.Serve(&router.Listener{Net: ln, Protocols: []protocols.Protocol{f.toy}}) }()
+	var once sync.Once
+	f.stop = func(ctx context.Context) {
+		once.Do(func() {
+			ln.Close()
+			if err := <-served; err != nil {
+				t.Errorf("Serve: %v", err)
+			}
+			if err := f.server.Shutdown(ctx); err != nil {
+				t.Errorf("Shutdown: %v", err)
+			}
+		})
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		f.stop(ctx)
+	})
+	return f
+}
+
+func (f *fixture) dial(t *testing.T) *net.TCPConn {
+	t.Helper()
+	c, err := net.Dial("tcp", f.ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if err := c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return c.(*net.TCPConn)
+}
+
+func send(t *testing.T, c net.Conn, s string) {
+	t.Helper()
+	if _, err := io.WriteString(c, s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func expect(t *testing.T, c net.Conn, want string) {
+	t.Helper()
+	got := make([]byte, len(want))
+	n, err := io.ReadFull(c, got)
+	if string(got[:n]) != want {
+		t.Fatalf("got %.80q (%v), want %.80q", got[:n], err, want)
+	}
+}
+
+func expectEnd(t *testing.T, c net.Conn) {
+	t.Helper()
+	if b, err := io.ReadAll(c); len(b) != 0 || err != nil {
+		t.Fatalf("got %.80q, %v, want the end", b, err)
+	}
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s: did not happen", what)
+		}
+	}
+}
+
+// body is a large value that counts how often it is closed.
+type body struct{ closed atomic.Int64 }
+
+func (*body) Len() int              { return 0 }
+func (*body) Piece(int, int) []byte { return nil }
+func (b *body) Close()              { b.closed.Add(1) }
+
+func TestPanicEndsOneConnection(t *testing.T) {
+	f := start(t)
+	other := f.dial(t)
+	c := f.dial(t)
+	send(t, c, "boom\n")
+	expectEnd(t, c)
+	eventually(t, "both panics counted", func() bool { return f.hub.Panics.Load() == 2 })
+	send(t, other, "get 1\n")
+	expect(t, other, "x\n")
+}
+
+func TestLateAnswers(t *testing.T) {
+	f := start(t)
+	c := f.dial(t)
+	send(t, c, "late\nlate\n")
+	env := <-f.asked
+	<-f.asked
+	value := []byte("first")
+	f.hub.Answer(env.Conn, 1, &grid.Result{Value: value})
+	copy(value, "XXXXX") // the value was copied
+	f.hub.Answer(env.Conn, 0, &grid.Result{Value: []byte("second")})
+	expect(t, c, "first\nsecond\n")
+
+	// Half-closed with an answer outstanding: it is still delivered, then comes the end.
+	send(t, c, "late\n")
+	<-f.asked
+	if err := c.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the hand-off", func() bool { return f.hub.HalfClosed.Load() == 1 })
+	f.hub.Answer(env.Conn, 2, &grid.Result{Value: []byte("third")})
+	expect(t, c, "third\n")
+	expectEnd(t, c)
+
+	// After close, and a second time: dropped, counted, the body closed.
+	eventually(t, "no connection", func() bool { return f.hub.Conns.Load() == 0 })
+	var b body
+	f.hub.Answer(env.Conn, 2, &grid.Result{Body: &b})
+	f.hub.Wake(env.Conn)
+	env.Waker.Wake()
+	if got := f.hub.LateDropped.Load(); got != 1 || b.closed.Load() != 1 {
+		t.Errorf("dropped %d answers and closed %d bodies, want 1 and 1", got, b.closed.Load())
+	}
+}
+
+func TestLateAnswerAfterHandOff(t *testing.T) {
+	f := start(t)
+	c := f.dial(t)
+	const large = 64 << 20
+	send(t, c, fmt.Sprintf("late\nget %d\n", large))
+	env := <-f.asked
+	eventually(t, "the hand-off", func() bool { return f.hub.SlowReaders.Load() == 1 })
+	f.hub.Answer(env.Conn, 0, &grid.Result{Value: []byte("late")})
+	got, err := io.ReadAll(io.LimitReader(c, large+1+5))
+	if len(got) != large+1+5 || err != nil || bytes.Count(got, []byte("late\n")) != 1 {
+		t.Fatalf("got %d bytes and the answer %d times (%v), want %d and once", len(got), bytes.Count(got, []byte("late\n")), err, large+6)
+	}
+}
+
+func TestClosingWithAnswersOutstanding(t *testing.T) {
+	f := start(t)
+	const conns = 1000
+	var answers sync.WaitGroup
+	for range 4 {
+		answers.Go(func() {
+			for range conns / 4 {
+				env := <-f.asked
+				f.hub.Answer(env.Conn, 0, &grid.Result{Value: []byte("v")})
+				f.hub.Answer(env.Conn, 0, &grid.Result{Value: []byte("twice")})
+			}
+		})
+	}
+	for i := range conns {
+		c := f.dial(t)
+		send(t, c, "late\n")
+		if i%2 == 0 {
+			_ = c.SetLinger(0)
+		}
+		c.Close()
+	}
+	answers.Wait()
+	eventually(t, "all connections gone", func() bool { return f.hub.Conns.Load() == 0 && f.hub.Streams.Load() == 0 })
+}
+
+func TestWakesCoalesce(t *testing.T) {
+	f := start(t)
+	c := f.dial(t)
+	send(t, c, "hold\n")
+	env := <-f.holding
+	before := f.steps.Load()
+	var wakers sync.WaitGroup
+	for range 4 {
+		wakers.Go(func() {
+			for range 10000 {
+				env.Waker.Wake()
+			}
+		})
+	}
+	wakers.Wait()
+	f.release <- struct{}{}
+	expect(t, c, "held\n")
+	send(t, c, "get 0\n")
+	expect(t, c, "\n")
+	if n := f.steps.Load() - before; n > 3 {
+		t.Errorf("40,000 wakes in one Step led to %d more, want at most 3", n)
+	}
+}
+
+func TestShutdownWaitsForWhatIsInFlight(t *testing.T) {
+	f := start(t)
+	idle, busy := f.dial(t), f.dial(t)
+	send(t, idle, "get 0\n")
+	expect(t, idle, "\n")
+	send(t, busy, "late\n")
+	env := <-f.asked
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		f.stop(ctx)
+	}()
+	expectEnd(t, idle)
+	f.hub.Answer(env.Conn, 0, &grid.Result{Value: []byte("in time")})
+	expect(t, busy, "in time\n")
+	expectEnd(t, busy)
+	<-ended
+	if n := f.hub.Cut.Load(); n != 0 {
+		t.Errorf("cut %d connections, want 0", n)
+	}
+}
+
+func TestShutdownCutsWhoDoesNotRead(t *testing.T) {
+	f := start(t)
+	c := f.dial(t)
+	send(t, c, "get 1000000000\n")
+	eventually(t, "the hand-off", func() bool { return f.hub.Streams.Load() == 1 })
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	f.stop(ctx) // hangs without Kill
+	if n := f.hub.Cut.Load(); n != 1 || f.hub.Streams.Load() != 0 {
+		t.Errorf("cut %d connections and %d are left, want 1 and 0", n, f.hub.Streams.Load())
+	}
+}

@@ -40,7 +40,7 @@ func (r Rules) Allows(addr netip.Addr) bool {
 }
 
 func contains(list []netip.Prefix, addr netip.Addr) bool {
-	addr = addr.Unmap()
+	addr = addr.Unmap().WithZone("") // a prefix contains no address that has a zone
 	for _, p := range list {
 		if p.Contains(addr) {
 			return true

@@ -22,6 +22,8 @@ type Server struct {
 	hub     *router.Hub
 	buffers sync.Pool // of *buffers, held only while stepping or reading
 	wg      sync.WaitGroup
+	mu      sync.Mutex // guards ended
+	ended   bool       // no connection starts any more
 	closing chan struct{}
 	once    sync.Once
 }
@@ -75,15 +77,24 @@ func (k *conn) Kill(c *router.Conn) {
 	_ = k.nc.Close()
 }
 
-// Serve starts to drive c over nc. False: there are too many, and nothing was done.
+// Serve starts to drive c over nc. False: there are too many, or the server has ended, and nothing was done.
 func (s *Server) Serve(c *router.Conn, nc net.Conn, rest Rest) bool {
 	if s.hub.Streams.Add(1) > int64(s.hub.MaxStreams) {
 		s.hub.Streams.Add(-1)
 		s.hub.HandOffRefused.Add(1)
 		return false
 	}
+	s.mu.Lock()
+	ended := s.ended
+	if !ended {
+		s.wg.Add(1)
+	}
+	s.mu.Unlock()
+	if ended {
+		s.hub.Streams.Add(-1)
+		return false
+	}
 	k := &conn{s: s, c: c, nc: nc, in: rest.Unread, eof: rest.EOF, wake: make(chan struct{}, 1)}
-	s.wg.Add(1)
 	go func() {
 		defer s.wg.Done()
 		defer s.hub.Streams.Add(-1)
@@ -108,6 +119,9 @@ func (s *Server) Shutdown(ctx context.Context) {
 	s.once.Do(func() { close(s.closing) })
 	s.hub.Each(func(c *router.Conn) { c.Wake() })
 	s.hub.Drain(ctx)
+	s.mu.Lock()
+	s.ended = true
+	s.mu.Unlock()
 	s.wg.Wait()
 }
 

@@ -1,0 +1,250 @@
+//go:build unix
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestMain lets the test binary be the daemon, so that signals and exit codes are those of a real process.
+func TestMain(m *testing.M) {
+	if os.Getenv("TEST_AS_LATTICED") != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+const patience = 30 * time.Second
+
+// process is a running latticed.
+type process struct {
+	cmd    *exec.Cmd
+	addr   string // of its first listener
+	stderr *bytes.Buffer
+}
+
+func command(env []string, args ...string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append([]string{"TEST_AS_LATTICED=1", "HOME=" + os.TempDir()}, env...)
+	return cmd
+}
+
+// run starts latticed and waits until it says where it listens.
+func run(t *testing.T, env []string, args ...string) *process {
+	t.Helper()
+	p := &process{cmd: command(env, args...), stderr: &bytes.Buffer{}}
+	p.cmd.Stderr = p.stderr
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if p.cmd.ProcessState == nil {
+			_ = p.cmd.Process.Kill()
+			_ = p.cmd.Wait()
+		}
+	})
+	r := bufio.NewReader(out)
+	for p.addr == "" {
+		s, err := r.ReadString('\n')
+		if err != nil {
+			t.Fatalf("no address on stdout: %v; stderr: %s", err, p.stderr)
+		}
+		if m := regexp.MustCompile(`listening on (\S+)`).FindStringSubmatch(s); m != nil {
+			p.addr = m[1]
+		}
+	}
+	go func() { _, _ = io.Copy(io.Discard, r) }()
+	return p
+}
+
+// end waits for the process and returns its exit code.
+func (p *process) end(t *testing.T) int {
+	t.Helper()
+	kill := time.AfterFunc(patience, func() { _ = p.cmd.Process.Kill() })
+	defer kill.Stop()
+	_ = p.cmd.Wait() // the exit code says it
+	return p.cmd.ProcessState.ExitCode()
+}
+
+func (p *process) signal(t *testing.T, s os.Signal) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func dial(t *testing.T, network, addr string) net.Conn {
+	t.Helper()
+	c, err := net.Dial(network, addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func ask(t *testing.T, c net.Conn, send, want string) {
+	t.Helper()
+	if _, err := io.WriteString(c, send); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, len(want))
+	if n, err := io.ReadFull(c, got); string(got[:n]) != want {
+		t.Fatalf("%q: got %q (%v), want %q", send, got[:n], err, want)
+	}
+}
+
+// stat returns one line of stats.
+func stat(t *testing.T, addr, name string) string {
+	t.Helper()
+	c := dial(t, "tcp", addr)
+	if _, err := io.WriteString(c, "stats\r\nquit\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(b), "STAT "+name+" ")
+	value, _, _ := strings.Cut(rest, "\r\n")
+	return value
+}
+
+func write(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestLifeUnderSystemd(t *testing.T) {
+	dir := t.TempDir()
+	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: dir + "/notify", Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer manager.Close()
+	told := func(want string) {
+		t.Helper()
+		_ = manager.SetReadDeadline(time.Now().Add(patience))
+		b := make([]byte, 256)
+		n, err := manager.Read(b)
+		if ok, _ := regexp.Match("^(?:"+want+")$", b[:n]); !ok {
+			t.Fatalf("told the service manager: got %q (%v), want %q", b[:n], err, want)
+		}
+	}
+	file := dir + "/latticed.yaml"
+	write(t, file, "latticed:\n  memory: 64MiB\n  listeners: [{address: '127.0.0.1:0'}]\n")
+	p := run(t, []string{"NOTIFY_SOCKET=" + manager.LocalAddr().String()}, "--config", file)
+	told("READY=1")
+	if got, want := stat(t, p.addr, "limit_maxbytes"), "67108864"; got != want {
+		t.Errorf("limit_maxbytes: got %q, want %q", got, want)
+	}
+
+	write(t, file, "latticed:\n  memory: 32MiB\n  log-level: error\n  listeners: [{address: '127.0.0.1:0'}]\n")
+	p.signal(t, syscall.SIGHUP)
+	told(`RELOADING=1\nMONOTONIC_USEC=[0-9]+`)
+	told("READY=1")
+	if got, want := stat(t, p.addr, "limit_maxbytes"), "33554432"; got != want {
+		t.Errorf("limit_maxbytes after a reload: got %q, want %q", got, want)
+	}
+
+	write(t, file, "latticed:\n  memroy: 1MiB\n")
+	p.signal(t, syscall.SIGHUP)
+	told(`RELOADING=1\nMONOTONIC_USEC=[0-9]+`)
+	told("READY=1")
+	if got, want := stat(t, p.addr, "limit_maxbytes"), "33554432"; got != want {
+		t.Errorf("limit_maxbytes after a reload that failed: got %q, want %q", got, want)
+	}
+
+	idle := dial(t, "tcp", p.addr)
+	ask(t, idle, "set k 0 0 1\r\na\r\n", "STORED\r\n")
+	p.signal(t, syscall.SIGTERM)
+	told("STOPPING=1")
+	if b, err := io.ReadAll(idle); len(b) != 0 || err != nil {
+		t.Errorf("an idle connection at the end: got %q, %v, want a close", b, err)
+	}
+	if code := p.end(t); code != 0 {
+		t.Errorf("exit code after SIGTERM: got %d, want 0; stderr: %s", code, p.stderr)
+	}
+	if want := `unknown key; did you mean \"memory\"?`; !strings.Contains(p.stderr.String(), want) {
+		t.Errorf("log: got %s, want %s in it", p.stderr, want)
+	}
+	if _, err := net.Dial("tcp", p.addr); err == nil {
+		t.Error("the port is still served after the end")
+	}
+}
+
+func TestInterruptAndUnixSocket(t *testing.T) {
+	path := t.TempDir() + "/s"
+	stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stale.SetUnlinkOnClose(false)
+	stale.Close()
+
+	p := run(t, []string{"LATTICED_LISTEN=unix:" + path})
+	ask(t, dial(t, "unix", path), "mn\r\n", "MN\r\n")
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := info.Mode().Perm(); got != 0o700 {
+		t.Errorf("mode of the socket: got %o, want 700", got)
+	}
+
+	// While one serves it, another must not take the socket away.
+	out, err := command(nil, "--listen", "unix:"+path).CombinedOutput()
+	if want := fmt.Sprintf("latticed: listen on unix:%s: another process answers there\n", path); err == nil || string(out) != want {
+		t.Errorf("second process: got %q, %v, want %q", out, err, want)
+	}
+	p.signal(t, os.Interrupt)
+	if code := p.end(t); code != 0 {
+		t.Errorf("exit code after SIGINT: got %d, want 0; stderr: %s", code, p.stderr)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	f := func(want string, env []string, args ...string) {
+		t.Helper()
+		cmd := command(env, args...)
+		kill := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+		defer kill.Stop()
+		out, _ := cmd.CombinedOutput()
+		if code := cmd.ProcessState.ExitCode(); code != 1 || string(out) != want {
+			t.Errorf("%q %q: got exit code %d and %q, want 1 and %q", env, args, code, out, want)
+		}
+	}
+	a := taken.Addr().String()
+	f("latticed: listen on "+a+": listen tcp "+a+": bind: address already in use; choose another address with --listen\n", nil, "--listen", a)
+	f("latticed: LATTICED_MEMORY: want a size such as 64MB, 64MiB or 2g, got \"lots\"\n", []string{"LATTICED_MEMORY=lots"})
+	f("latticed: --event-loops: want a number from 1 to 255, got \"0\"\n", nil, "serve", "--event-loops", "0")
+	f("latticed: --listen: want HOST:PORT or unix:PATH, got \"11211\"; did you mean 127.0.0.1:11211?\n", nil, "--listen", "11211")
+	f("latticed: --log-level: want debug or info or warn or error, got \"infos\"; did you mean info?\n", nil, "--log-level", "infos")
+	f("latticed: read configuration: stat /nowhere.yaml: no such file or directory\n", []string{"LATTICED_CONFIG=/nowhere.yaml"})
+}

@@ -118,7 +118,7 @@ func TestWhoNeverReads(t *testing.T) {
 		_, err := c.Write(requests)
 		sent <- err
 	}()
-	eventually(t, "the hand-off of a client that does not read", func() bool { return d.Counters().SlowReaders.Load() == 1 })
+	eventually(t, "the hand-off of a client that does not read", func() bool { return d.Counters().Streams.Load() == 1 })
 	ask(t, dial(t, d), "get k\r\n", "VALUE k 0 1024\r\n"+value+"\r\nEND\r\n")
 	if grown := memory(t) - before; grown > 2<<20 {
 		t.Errorf("a client that never reads grew the process by %d bytes, want less than 2 MiB", grown)

@@ -278,7 +278,9 @@ func (l *loop) event(k *conn, woken bool) (action gnet.Action) {
 			}
 			hub.Yields.Add(1)
 			k.again = true
-			k.c.Wake()
+			// Not from here: gnet runs tasks until none is left, also those that tasks post, before it looks at its
+			// sockets again.
+			go k.c.Wake()
 			return gnet.None
 		}
 		if l.s.closing.Load() && p.Held == 0 && k.gc.InboundBuffered() == 0 {

@@ -21,11 +21,12 @@ import (
 )
 
 // toy is a protocol of lines, one request each: `get N` brings N bytes and a line feed, `late` the answer that the test
-// gives when it likes, `hold` waits in Step for the test, `boom` panics, there and in Close.
+// gives when it likes, `hold` waits in Step for the test, `spin` asks for further turns until the test ends that, `boom` panics, there and in Close.
 type toy struct {
 	asked   chan *protocols.Env // a session has an answer outstanding
 	holding chan *protocols.Env
 	release chan struct{}
+	spun    atomic.Bool
 	steps   atomic.Int64
 }
 
@@ -77,6 +78,13 @@ func (s *toySession) Step(t *protocols.Turn) (p protocols.Progress) {
 			s.p.holding <- s.env
 			<-s.p.release
 			t.Out = append(t.Out, "held\n"...)
+		case "spin":
+			if !s.p.spun.Load() {
+				p.Used -= end + 1
+				p.Next = protocols.Flush
+				return p
+			}
+			t.Out = append(t.Out, "spun\n"...)
 		case "boom":
 			s.boom = true
 			panic("boom")
@@ -304,6 +312,17 @@ func TestWakesCoalesce(t *testing.T) {
 	if n := f.steps.Load() - before; n > 3 {
 		t.Errorf("40,000 wakes in one Step led to %d more, want at most 3", n)
 	}
+}
+
+func TestOthersGetTheirTurn(t *testing.T) {
+	f := start(t)
+	busy, other := f.dial(t), f.dial(t)
+	send(t, busy, "spin\n")
+	eventually(t, "a yield", func() bool { return f.hub.Yields.Load() > 0 })
+	send(t, other, "get 1\n")
+	expect(t, other, "x\n")
+	f.spun.Store(true)
+	expect(t, busy, "spun\n")
 }
 
 func TestShutdownWaitsForWhatIsInFlight(t *testing.T) {

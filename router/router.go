@@ -66,7 +66,7 @@ type Counters struct {
 	SlowReaders, HalfClosed, LongParked atomic.Uint64 // hand-offs by reason
 	HandOffRefused, Stalled             atomic.Uint64
 	BytesRead, BytesWritten, Yields     atomic.Uint64
-	LateDropped, Panics, Descriptors    atomic.Uint64 // Descriptors: accepts that failed for want of one
+	LateDropped, Panics, Descriptors    atomic.Uint64 // Descriptors: clients refused, or accepts that failed, for want of one
 	BadProxy, Cut                       atomic.Uint64 // Cut: closed by Shutdown with something in flight
 	Conns, Streams                      atomic.Int64  // now; Streams of these are on goroutines
 }
@@ -147,7 +147,7 @@ func (h *Hub) Admit(l *Listener, remote, local net.Addr) (c *Conn, say string, o
 		if silent == nil {
 			h.mu.Unlock()
 			h.Rejected.Add(1)
-			return nil, "ERROR Too many open connections\r\n", false
+			return nil, TooMany, false
 		}
 		delete(h.conns, silent.Env.Conn)
 		h.SilentKicks.Add(1)

@@ -14,7 +14,7 @@ import (
 // settings` shows them, because tools read back what they wrote.
 type settings struct {
 	hotPct, warmPct, crawlerSleep, crawlerTocrawl, tempTTL, automove atomic.Int64
-	detail                                                           atomic.Bool
+	detail, crawlerOff                                               atomic.Bool
 }
 
 // single tells whether name is a command that runs alone: after all that was sent before it is answered, and before
@@ -44,8 +44,9 @@ func (t *turn) alone() {
 	}
 }
 
+// quietable tells whether noreply hides the answer of a command: of all but those that do not look for it.
 func quietable(name string) bool {
-	return name == "flush_all" || name == "verbosity" || name == "cache_memlimit"
+	return name != "stats" && name != "watch" && name != "refresh_certs"
 }
 
 func (t *turn) admin(name string, ws *words) string {
@@ -61,14 +62,14 @@ func (t *turn) admin(name string, ws *words) string {
 	case "flush_all":
 		return t.flushAll(n, ws.word(1))
 	case "verbosity":
-		level, ok := parseUint(ws.word(1))
+		level, ok := parse32(ws.word(1))
 		if n < 2 || !ok {
 			return badLine
 		}
 		p.verbose.Store(int64(min(level, 10)))
 		return "OK\r\n"
 	case "cache_memlimit":
-		mb, ok := parseUint(ws.word(1))
+		mb, ok := parse32(ws.word(1))
 		switch {
 		case n < 2 || !ok:
 			return plainError
@@ -78,7 +79,7 @@ func (t *turn) admin(name string, ws *words) string {
 			return "MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes\r\n"
 		}
 		admin, err := t.s.env.Caches.Admin("", grid.Principal{})
-		if err != nil || !admin.SetLimit(mb<<20) {
+		if err != nil || !admin.SetLimit(uint64(mb)<<20) {
 			return "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n"
 		}
 		return "OK\r\n"
@@ -111,10 +112,7 @@ func (t *turn) admin(name string, ws *words) string {
 	case "lru_crawler":
 		return t.crawler(n, arg, ws)
 	case "extstore":
-		if n < 3 {
-			return plainError
-		}
-		return "OK\r\n"
+		return extstore(n, arg, ws)
 	}
 	panic("BUG: no such command: " + name)
 }
@@ -125,7 +123,7 @@ func (t *turn) flushAll(n int, word []byte) string {
 	at := int64(0)
 	if n > 1 {
 		when, ok := parseInt(word)
-		if !ok {
+		if !ok || len(word) > 11 || when != int64(int32(when)) {
 			return badExptime
 		}
 		if when > 0 {
@@ -145,11 +143,8 @@ func (t *turn) flushAll(n int, word []byte) string {
 }
 
 func (p *Protocol) slabs(n int, arg string, ws *words) string {
-	switch arg {
-	case "reassign":
-		if n != 4 {
-			return plainError
-		}
+	switch {
+	case n == 4 && begins(arg, "reassign"):
 		src, ok1 := parseInt(ws.word(2))
 		dst, ok2 := parseInt(ws.word(3))
 		switch {
@@ -157,22 +152,19 @@ func (p *Protocol) slabs(n int, arg string, ws *words) string {
 			return badLine
 		case src == dst:
 			return "SAME src and dst class are identical\r\n"
-		case src < -1 || src >= grid.NumClasses || dst < 1 || dst >= grid.NumClasses:
+		case src < 0 || src >= grid.NumClasses || dst < 0 || dst >= grid.NumClasses:
 			return "BADCLASS invalid src or dst class id\r\n"
 		}
 		return "NOSPARE source class has no spare pages\r\n"
-	case "automove":
-		if n < 3 {
-			return plainError
-		}
-		switch word := string(ws.word(2)); word {
-		case "ratio", "freeratio":
-			if v, err := strconv.ParseFloat(string(ws.word(3)), 64); err != nil || v <= 0 || v > 1 {
+	case n >= 3 && begins(arg, "automove"):
+		switch word := string(ws.word(2)); {
+		case begins(word, "ratio"), begins(word, "freeratio"):
+			if _, err := strconv.ParseFloat(string(ws.word(3)), 64); err != nil {
 				return plainError
 			}
 			return "OK\r\n"
-		case "window":
-			v, ok := parseUint(ws.word(3))
+		case begins(word, "window"):
+			v, ok := parse32(ws.word(3))
 			if !ok {
 				return badLine
 			}
@@ -181,7 +173,7 @@ func (p *Protocol) slabs(n int, arg string, ws *words) string {
 			}
 			return "OK\r\n"
 		default:
-			v, ok := parseUint(ws.word(2))
+			v, ok := parse32(ws.word(2))
 			if !ok {
 				return badLine
 			}
@@ -197,16 +189,17 @@ func (p *Protocol) slabs(n int, arg string, ws *words) string {
 
 func (p *Protocol) lru(n int, arg string, ws *words) string {
 	switch {
-	case arg == "mode" && n == 3 && (string(ws.w[2]) == "flat" || string(ws.w[2]) == "segmented"):
+	case begins(arg, "tune") && n < 6:
+	case begins(arg, "mode") && n >= 3 && (begins(string(ws.w[2]), "flat") || begins(string(ws.w[2]), "segmented")):
 		return "OK\r\n"
-	case arg == "temp_ttl" && n == 3:
+	case begins(arg, "temp_ttl") && n >= 3 && arg != "t":
 		v, ok := parseInt(ws.w[2])
 		if !ok {
 			return plainError
 		}
 		p.settings.tempTTL.Store(v)
 		return "OK\r\n"
-	case arg == "tune" && n >= 6:
+	case begins(arg, "tune"):
 		hot, ok1 := parseUint(ws.w[2])
 		warm, ok2 := parseUint(ws.w[3])
 		hotAge, err1 := strconv.ParseFloat(string(ws.w[4]), 64)
@@ -226,13 +219,44 @@ func (p *Protocol) lru(n int, arg string, ws *words) string {
 	return plainError
 }
 
+// crawler serves lru_crawler. There is none, but switched off it refuses what it would do.
 func (t *turn) crawler(n int, arg string, ws *words) string {
 	p := t.s.p
-	switch arg {
-	case "enable", "disable":
+	off := p.settings.crawlerOff.Load()
+	switch {
+	case n == 2 && begins(arg, "enable"):
+		if !p.settings.crawlerOff.CompareAndSwap(true, false) {
+			return "ERROR failed to start lru crawler thread\r\n"
+		}
 		return "OK\r\n"
-	case "sleep":
-		v, ok := parseUint(ws.word(2))
+	case n == 2 && begins(arg, "disable"):
+		if !p.settings.crawlerOff.CompareAndSwap(false, true) {
+			return "ERROR failed to stop lru crawler thread\r\n"
+		}
+		return "OK\r\n"
+	case n != 3:
+	case begins(arg, "crawl"), begins(arg, "metadump"), begins(arg, "mgdump"):
+		class, ok := classes(string(ws.word(2)))
+		switch {
+		case off:
+			return "CLIENT_ERROR lru crawler disabled\r\n"
+		case !ok:
+			return "BADCLASS invalid class id\r\n"
+		case begins(arg, "crawl"):
+			return "OK\r\n"
+		case begins(arg, "metadump"):
+			return t.openDump("metadump", class)
+		}
+		return t.openDump("mgdump", class)
+	case begins(arg, "tocrawl"):
+		v, ok := parse32(ws.word(2))
+		if !ok {
+			return badLine
+		}
+		p.settings.crawlerTocrawl.Store(int64(v))
+		return "OK\r\n"
+	case begins(arg, "sleep"):
+		v, ok := parse32(ws.word(2))
 		switch {
 		case !ok:
 			return badLine
@@ -241,32 +265,31 @@ func (t *turn) crawler(n int, arg string, ws *words) string {
 		}
 		p.settings.crawlerSleep.Store(int64(v))
 		return "OK\r\n"
-	case "tocrawl":
-		v, ok := parseUint(ws.word(2))
-		if !ok {
-			return badLine
-		}
-		p.settings.crawlerTocrawl.Store(int64(v))
-		return "OK\r\n"
-	case "crawl":
-		if n < 3 {
-			return plainError
-		}
-		if _, ok := classes(string(ws.word(2))); !ok {
-			return "BADCLASS invalid class id\r\n"
-		}
-		return "OK\r\n"
-	case "metadump", "mgdump":
-		if n < 3 {
-			return plainError
-		}
-		class, ok := classes(string(ws.word(2)))
-		if !ok {
-			return "BADCLASS invalid class id\r\n"
-		}
-		return t.openDump(arg, class)
 	}
 	return plainError
+}
+
+// extstore serves extstore: there is no flash to tune, but what is no setting of it is an error.
+func extstore(n int, arg string, ws *words) string {
+	value, ok := parse32(ws.word(2))
+	switch {
+	case n < 3:
+		return plainError
+	case n > 3 && begins(arg, "free_memchunks"):
+		_, ok2 := parse32(ws.word(3))
+		ok = ok && ok2 && value < grid.NumClasses
+	case begins(arg, "item_size"), begins(arg, "item_age"), begins(arg, "low_ttl"), begins(arg, "recache_rate"),
+		begins(arg, "compact_under"), begins(arg, "drop_under"), begins(arg, "max_sleep"), begins(arg, "drop_unread"):
+	case begins(arg, "max_frag"):
+		_, err := strconv.ParseFloat(string(ws.word(2)), 64)
+		ok = err == nil
+	default:
+		ok = false
+	}
+	if !ok {
+		return plainError
+	}
+	return "OK\r\n"
 }
 
 // classes reads `all`, `hash` or a list of classes; class is the only one wanted, or 0.

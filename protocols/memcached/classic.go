@@ -187,8 +187,8 @@ func (t *turn) listOn() {
 
 // size reads a length argument.
 func size(b []byte) (int, bool) {
-	n, ok := parseUint(b)
-	return int(n), ok && n <= 1<<31-3
+	n, ok := parseInt(b)
+	return int(n), ok && len(b) <= 11 && n >= 0 && n <= 1<<31-3
 }
 
 // storage parses `set KEY FLAGS EXPTIME BYTES [UNIQUE] [noreply]` and its data block.
@@ -209,8 +209,8 @@ func (t *turn) storage(ws *words, kind grid.Kind, cond grid.Cond, used int) {
 		return
 	}
 	key := ws.word(1)
-	flags, okFlags := parseUint(ws.word(2))
-	exptime, okTTL := parseInt(ws.word(3))
+	flags, okFlags := parseUint(unsigned(ws.word(2)))
+	exptime, okTTL := parseInt(unsigned(ws.word(3)))
 	var unique uint64
 	okUnique := true
 	if v == vCas {
@@ -291,7 +291,7 @@ func (t *turn) arith(ws *words, v verb, kind grid.Kind, used int) {
 	quiet := ws.noreply()
 	key := ws.word(1)
 	if ws.n < 3 || len(key) > maxKey {
-		t.text(badLine, used, false)
+		t.text(badLine, used, quiet && ws.n >= 3)
 		return
 	}
 	delta, ok := parseUint(ws.w[2])
@@ -308,7 +308,7 @@ func (t *turn) touch(ws *words, used int) {
 	quiet := ws.noreply()
 	key := ws.word(1)
 	if ws.n < 3 || len(key) > maxKey {
-		t.text(badLine, used, false)
+		t.text(badLine, used, quiet && ws.n >= 3)
 		return
 	}
 	ttl, ok := parseTTL32(ws.w[2], t.Now.Wall)

@@ -2,6 +2,7 @@ package memcached
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/latticed/latticed/grid"
 )
@@ -44,9 +45,12 @@ func (ws *words) noreply() bool {
 	return ws.n > 1 && ws.n <= maxWords && string(ws.w[ws.n-1]) == "noreply"
 }
 
-// parseUint reads an unsigned 64-bit decimal.
+// begins tells whether word is a beginning of name, which is how sub-commands are matched.
+func begins(word, name string) bool { return word != "" && strings.HasPrefix(name, word) }
+
+// parseUint reads an unsigned 64-bit decimal of at most 22 characters.
 func parseUint(b []byte) (n uint64, ok bool) {
-	if len(b) == 0 || len(b) > 20 {
+	if len(b) == 0 || len(b) > 22 {
 		return 0, false
 	}
 	for _, c := range b {
@@ -59,11 +63,27 @@ func parseUint(b []byte) (n uint64, ok bool) {
 	return n, true
 }
 
-// parseInt reads a signed 64-bit decimal.
+// parse32 reads an unsigned 32-bit decimal of at most 11 characters.
+func parse32(b []byte) (uint32, bool) {
+	n, ok := parseUint(b)
+	return uint32(n), ok && len(b) <= 11 && n < 1<<32
+}
+
+// unsigned strips the plus that the flags and the exptime of a storage command, and nothing else, may have.
+func unsigned(b []byte) []byte {
+	if len(b) > 1 && b[0] == '+' && b[1] != '-' {
+		return b[1:]
+	}
+	return b
+}
+
+// parseInt reads a signed 64-bit decimal. A lone minus is 0.
 func parseInt(b []byte) (int64, bool) {
 	neg := len(b) > 0 && b[0] == '-'
 	if neg {
-		b = b[1:]
+		if b = b[1:]; len(b) == 0 {
+			return 0, true
+		}
 	}
 	n, ok := parseUint(b)
 	if !ok || n > 1<<63-1 {
@@ -78,7 +98,7 @@ func parseInt(b []byte) (int64, bool) {
 // parseTTL32 reads an exptime that must fit 32 bits.
 func parseTTL32(b []byte, now int64) (int64, bool) {
 	n, ok := parseInt(b)
-	if !ok || n != int64(int32(n)) {
+	if !ok || len(b) > 11 || n != int64(int32(n)) {
 		return 0, false
 	}
 	return lifespan(n, now), true

@@ -198,6 +198,18 @@ func TestReplies(t *testing.T) {
 		"STORED\r\nSERVER_ERROR object too large for cache\r\nEND\r\n")
 	f("delete a b c d e\r\ndelete a 10 noreply\r\ndelete a 0\r\n", "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\nNOT_FOUND\r\n")
 	f("ms a 1\r\nx\r\nmd a I\r\nmg a v\r\nmg a v\r\nms a 1\r\ny\r\nmg a v\r\n", "HD\r\nHD\r\nVA 1 X W\r\nx\r\nVA 1 Z X\r\nx\r\nHD\r\nVA 1\r\ny\r\n")
+	f("set n +5 +0 1\r\n1\r\nset n 1 0 -0\r\n\r\nset n 1 0 -\r\n\r\nset n 0 0 +1\r\nmn\r\n", "STORED\r\nSTORED\r\nSTORED\r\n"+bad+"MN\r\n")
+	f("set n 0 0 1\r\n1\r\nincr n 0000000000000000000001\r\nincr n 00000000000000000000001\r\ngat - n\r\n",
+		"STORED\r\n2\r\nCLIENT_ERROR invalid numeric delta argument\r\nVALUE n 0 1\r\n2\r\nEND\r\n")
+	f("incr "+strings.Repeat("k", 251)+" 1 noreply\r\nmn\r\n", "MN\r\n")
+	f("verbosity 99999999999\r\nflush_all 4294967296\r\n", bad+"CLIENT_ERROR invalid exptime argument\r\n")
+	f("shutdown noreply\r\nslabs noreply\r\nslabs automove 1 noreply\r\nmn\r\n", "MN\r\n")
+	f("slabs r 5 5\r\nslabs automove f\r\n", "SAME src and dst class are identical\r\nERROR\r\n")
+	f("lru_crawler enable\r\nlru_crawler disable\r\nlru_crawler crawl all\r\nlru_crawler metadump all\r\nlru_crawler enable\r\nlru_crawler enable x y\r\n",
+		"ERROR failed to start lru crawler thread\r\nOK\r\nCLIENT_ERROR lru crawler disabled\r\nCLIENT_ERROR lru crawler disabled\r\nOK\r\nERROR\r\n")
+	f("extstore item_size x\r\nextstore max_frag x\r\nextstore free_memchunks 64 5\r\nextstore bogus 1\r\nextstore low_ttl 5\r\n",
+		"ERROR\r\nERROR\r\nERROR\r\nERROR\r\nOK\r\n")
+	f("stats e\r\nstats r\r\nstats de o\r\nstats detail d\r\nstats cachedump 0 1\r\n", "END\r\nRESET\r\nOK\r\nEND\r\nEND\r\n")
 	f("shutdown\r\nwatch\r\n", "SERVER_ERROR: shutdown not enabled\r\nCLIENT_ERROR watch commands not allowed\r\n")
 }
 

@@ -7,7 +7,8 @@ import (
 	"github.com/latticed/latticed/grid"
 )
 
-// stats answers `stats` and its sub-commands, which are matched by prefix as memcached does.
+// stats answers `stats` and its sub-commands. A beginning of one is enough, in this order, except for items, slabs
+// and sizes.
 func (t *turn) stats(ws *words) string {
 	p := t.s.p
 	admin, err := t.s.env.Caches.Admin("", grid.Principal{})
@@ -25,11 +26,7 @@ func (t *turn) stats(ws *words) string {
 	switch {
 	case ws.n < 2:
 		p.general(&b, &st, &host, t.Now.Wall)
-	case sub == "detail":
-		return p.detail(string(ws.word(2)))
-	case sub == "cachedump":
-		return t.cachedump(ws)
-	case strings.HasPrefix(sub, "re"):
+	case begins(sub, "reset"):
 		for i := range p.loops {
 			for c := range p.loops[i].n {
 				p.loops[i].n[c].Store(0)
@@ -39,15 +36,19 @@ func (t *turn) stats(ws *words) string {
 		p.prefixes.reset()
 		admin.ResetStats()
 		return "RESET\r\n"
-	case strings.HasPrefix(sub, "set"):
+	case begins(sub, "detail"):
+		return p.detail(string(ws.word(2)))
+	case begins(sub, "settings"):
 		p.showSettings(&b, &st, &host)
-	case strings.HasPrefix(sub, "it"):
+	case begins(sub, "cachedump"):
+		return t.cachedump(ws)
+	case sub == "items":
 		items(&b, &st, t.Now.Wall)
-	case strings.HasPrefix(sub, "sl"):
+	case sub == "slabs":
 		p.showSlabs(&b, &st)
-	case strings.HasPrefix(sub, "si"):
+	case sub == "sizes":
 		b.WriteString("STAT sizes_status disabled\r\n")
-	case strings.HasPrefix(sub, "co"):
+	case begins(sub, "conns"):
 		for _, c := range host.List {
 			fmt.Fprintf(&b, "STAT %d:addr %s\r\n", c.ID, c.Addr)
 			if c.Local != "" {
@@ -56,7 +57,7 @@ func (t *turn) stats(ws *words) string {
 			fmt.Fprintf(&b, "STAT %d:state %s\r\n", c.ID, c.State)
 			fmt.Fprintf(&b, "STAT %d:secs_since_last_cmd %d\r\n", c.ID, c.Idle)
 		}
-	case strings.HasPrefix(sub, "ext"):
+	case begins(sub, "extstore"):
 	default:
 		return plainError
 	}
@@ -134,7 +135,7 @@ func (p *Protocol) showSettings(b *strings.Builder, st *grid.Stats, h *Host) {
 		{"tcp_backlog", 1024}, {"binding_protocol", "auto-negotiate"}, {"auth_enabled_sasl", "no"},
 		{"auth_enabled_ascii", "no"}, {"item_size_max", p.opt.MaxItem}, {"maxconns_fast", "yes"},
 		{"hashpower_init", 0}, {"slab_reassign", "no"}, {"slab_automove", p.settings.automove.Load()},
-		{"lru_crawler", "yes"}, {"lru_crawler_sleep", p.settings.crawlerSleep.Load()},
+		{"lru_crawler", yes(!p.settings.crawlerOff.Load())}, {"lru_crawler_sleep", p.settings.crawlerSleep.Load()},
 		{"lru_crawler_tocrawl", p.settings.crawlerTocrawl.Load()}, {"tail_repair_time", 0}, {"flush_enabled", "yes"},
 		{"dump_enabled", "yes"}, {"hash_algorithm", "xxh64"}, {"lru_maintainer_thread", "no"},
 		{"lru_segmented", "no"}, {"hot_lru_pct", p.settings.hotPct.Load()}, {"warm_lru_pct", p.settings.warmPct.Load()},
@@ -201,30 +202,32 @@ func (p *Protocol) showSlabs(b *strings.Builder, st *grid.Stats) {
 }
 
 func (p *Protocol) detail(word string) string {
-	switch word {
-	case "on", "off":
-		p.settings.detail.Store(word == "on")
+	switch {
+	case begins(word, "on"), begins(word, "off"):
+		p.settings.detail.Store(begins(word, "on"))
 		return "OK\r\n"
-	case "dump":
+	case begins(word, "dump"):
 		return p.prefixes.dump()
 	}
 	return "CLIENT_ERROR usage: stats detail on|off|dump\r\n"
 }
 
 func (t *turn) cachedump(ws *words) string {
-	class, ok1 := parseUint(ws.word(2))
-	limit, ok2 := parseUint(ws.word(3))
+	class, ok1 := parse32(ws.word(2))
+	limit, ok2 := parse32(ws.word(3))
 	switch {
 	case ws.n < 4:
 		return "CLIENT_ERROR bad command line\r\n"
 	case !ok1 || !ok2:
 		return badLine
-	case class == 0 || class >= grid.NumClasses:
+	case class >= grid.NumClasses:
 		return "CLIENT_ERROR Illegal slab id\r\n"
+	case class == 0:
+		return "END\r\n"
 	}
 	t.openDump("cachedump", uint8(class))
 	if limit > 0 {
-		t.s.dump.left = int(min(limit, 1<<31))
+		t.s.dump.left = int(limit)
 	}
 	return ""
 }

@@ -265,8 +265,8 @@ func (d *Daemon) host(c *conf.Config) memcached.Host {
 	now := d.clock.Now().Wall
 	d.hub.Each(func(c *router.Conn) {
 		row := memcached.HostConn{ID: c.Env.Conn + 64, Addr: "unix", State: "conn_read", Idle: max(0, now-c.Last.Load()) / 1000}
-		if c.Env.Remote.IsValid() {
-			row.Addr = "tcp:" + c.Env.Remote.String()
+		if remote := c.Remote(); remote.IsValid() {
+			row.Addr = "tcp:" + remote.String()
 		}
 		if c.Local != nil {
 			row.Local = address(c.Local)

@@ -39,7 +39,9 @@ func (s *proxied) Step(t *protocols.Turn) protocols.Progress {
 	}
 	s.c.Since.Store(0)
 	if addr.IsValid() {
+		s.c.mu.Lock()
 		s.c.Env.Remote = addr
+		s.c.mu.Unlock()
 		if !s.l.Rules.Allows(addr.Addr()) {
 			s.c.hub.Refused.Add(1)
 			return protocols.Progress{Used: len(t.In), Next: protocols.Close}

@@ -342,6 +342,14 @@ func (c *Conn) Take(dst []protocols.Answer, room int) (late []protocols.Answer, 
 	return dst, c.woken, c.killed
 }
 
+// Remote is the client's address, for others than the session: a PROXY header changes it while the connection is in
+// the table.
+func (c *Conn) Remote() netip.AddrPort {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.Env.Remote
+}
+
 // Sweep closes what has been idle or ambiguous for too long. It is called about once a second.
 func (h *Hub) Sweep() {
 	now := h.Clock.Now().Wall

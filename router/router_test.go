@@ -2,8 +2,12 @@ package router
 
 import (
 	"bytes"
+	"net"
 	"net/netip"
 	"testing"
+
+	"github.com/latticed/latticed/grid"
+	"github.com/latticed/latticed/protocols"
 )
 
 func TestRules(t *testing.T) {
@@ -26,6 +30,31 @@ func TestRules(t *testing.T) {
 		t.Error("rules concern a Unix socket")
 	}
 }
+
+// TestRemoteWhileListed is for the race detector.
+func TestRemoteWhileListed(t *testing.T) {
+	h := NewHub(Options{Clock: still{}})
+	l := &Listener{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+	from := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}
+	c, _, ok := h.Admit(l, from, from)
+	if !ok {
+		t.Fatal("not admitted")
+	}
+	listed := make(chan struct{})
+	go func() {
+		defer close(listed)
+		h.Each(func(c *Conn) { _ = c.Remote() })
+	}()
+	p := c.Session.Step(&protocols.Turn{In: []byte("PROXY TCP4 192.0.2.1 127.0.0.1 5 6\r\n")})
+	<-listed
+	if got, want := c.Remote(), netip.MustParseAddrPort("192.0.2.1:5"); got != want || p.Next != protocols.Switch {
+		t.Errorf("got %v and Next %d, want %v and Switch", got, p.Next, want)
+	}
+}
+
+type still struct{}
+
+func (still) Now() grid.Time { return grid.Time{} }
 
 const v2 = "\r\n\r\n\x00\r\nQUIT\n"
 

@@ -170,7 +170,7 @@ func (d *decoder) environment(c *Config, env map[string]string) {
 	for i := range keys {
 		k := &keys[i]
 		name := envName(k.flag)
-		known = append(known, name)
+		known = append(known, name[len(envPrefix):])
 		v, ok := env[name]
 		delete(env, name)
 		if !ok || v == "" && !k.empty {
@@ -187,8 +187,8 @@ func (d *decoder) environment(c *Config, env map[string]string) {
 	}
 	// Other names with our prefix are no errors: Kubernetes makes up such variables for a service of our name.
 	for name := range env {
-		if s := Suggest(name, known); s != "" {
-			c.Warnings = append(c.Warnings, fmt.Sprintf("unknown environment variable %s; did you mean %s?", name, s))
+		if s := Suggest(name[len(envPrefix):], known); s != "" {
+			c.Warnings = append(c.Warnings, fmt.Sprintf("unknown environment variable %s; did you mean %s?", name, envPrefix+s))
 		}
 	}
 	slices.Sort(c.Warnings)

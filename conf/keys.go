@@ -150,7 +150,7 @@ var listenerKeys = []key[Listener]{
 	prefixKey("deny", func(l *Listener) *[]netip.Prefix { return &l.Deny }),
 	prefixKey("proxy-protocol.trusted", func(l *Listener) *[]netip.Prefix { return &l.ProxyTrusted }),
 	{
-		name: "idle-timeout", live: true,
+		name: "idle-timeout",
 		set: func(l *Listener, t []string) (err error) {
 			l.IdleTimeout, err = parseDuration(t[0])
 			return err
@@ -175,7 +175,7 @@ var protocols = []string{"memcached"}
 
 func prefixKey(name string, in func(*Listener) *[]netip.Prefix) key[Listener] {
 	return key[Listener]{
-		name: name, list: true, live: true,
+		name: name, list: true,
 		set: func(l *Listener, texts []string) error {
 			ps := []netip.Prefix{}
 			for _, t := range texts {

@@ -163,11 +163,15 @@ func reload(cmd *cobra.Command, m conf.Machine, old *conf.Config, d *Daemon, log
 		return old
 	}
 	for _, ch := range conf.Diff(old, c) {
-		log.Info().Interface("change", ch).Msg("configuration changed")
+		e, what := log.Info(), "applied"
+		if !ch.Live {
+			e, what = log.Warn(), "needs a restart"
+		}
+		e.Str("key", ch.Key).Str("from", ch.From).Str("to", ch.To).Msg("configuration changed: " + what)
 	}
 	level.set(c.LogLevel)
 	d.Reload(c)
-	log.Info().Msg("configuration reloaded; listeners, loops and connection limits change with a restart")
+	log.Info().Msg("configuration reloaded")
 	return c
 }
 

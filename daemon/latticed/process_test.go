@@ -153,14 +153,14 @@ func TestLifeUnderSystemd(t *testing.T) {
 		}
 	}
 	file := dir + "/latticed.yaml"
-	write(t, file, "latticed:\n  memory: 64MiB\n  listeners: [{address: '127.0.0.1:0'}]\n")
+	write(t, file, "latticed:\n  memory: 64MiB\n  event-loops: 1\n  listeners: [{address: '127.0.0.1:0'}]\n")
 	p := run(t, []string{"NOTIFY_SOCKET=" + manager.LocalAddr().String()}, "--config", file)
 	told("READY=1")
 	if got, want := stat(t, p.addr, "limit_maxbytes"), "67108864"; got != want {
 		t.Errorf("limit_maxbytes: got %q, want %q", got, want)
 	}
 
-	write(t, file, "latticed:\n  memory: 32MiB\n  log-level: error\n  listeners: [{address: '127.0.0.1:0'}]\n")
+	write(t, file, "latticed:\n  memory: 32MiB\n  log-level: warn\n  event-loops: 2\n  listeners: [{address: '127.0.0.1:0'}]\n")
 	p.signal(t, syscall.SIGHUP)
 	told(`RELOADING=1\nMONOTONIC_USEC=[0-9]+`)
 	told("READY=1")
@@ -186,8 +186,17 @@ func TestLifeUnderSystemd(t *testing.T) {
 	if code := p.end(t); code != 0 {
 		t.Errorf("exit code after SIGTERM: got %d, want 0; stderr: %s", code, p.stderr)
 	}
-	if want := `unknown key; did you mean \"memory\"?`; !strings.Contains(p.stderr.String(), want) {
-		t.Errorf("log: got %s, want %s in it", p.stderr, want)
+	for _, want := range []string{
+		`"key":"memory","from":"64MiB","to":"32MiB"`, "configuration changed: applied",
+		`"key":"event-loops","from":"1","to":"2"`, "configuration changed: needs a restart",
+		`unknown key; did you mean \"memory\"?`,
+	} {
+		if !strings.Contains(p.stderr.String(), want) {
+			t.Errorf("log: got %s, want %s in it", p.stderr, want)
+		}
+	}
+	if strings.Contains(p.stderr.String(), `"message":"stopping"`) {
+		t.Errorf("log: got %s, want nothing below warnings after the reload", p.stderr)
 	}
 	if _, err := net.Dial("tcp", p.addr); err == nil {
 		t.Error("the port is still served after the end")

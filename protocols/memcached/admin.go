@@ -60,7 +60,7 @@ func (t *turn) admin(name string, ws *words) string {
 	case "stats":
 		return t.stats(ws)
 	case "flush_all":
-		return t.flushAll(n, ws.word(1))
+		return t.flushAll(n, ws.word(1), ws.noreply())
 	case "verbosity":
 		level, ok := parse32(ws.word(1))
 		if n < 2 || !ok {
@@ -117,7 +117,7 @@ func (t *turn) admin(name string, ws *words) string {
 	panic("BUG: no such command: " + name)
 }
 
-func (t *turn) flushAll(n int, word []byte) string {
+func (t *turn) flushAll(n int, word []byte, quiet bool) string {
 	t.count[cmdFlush]++
 	now := t.Now.Wall
 	at := int64(0)
@@ -136,7 +136,14 @@ func (t *turn) flushAll(n int, word []byte) string {
 	if err != nil {
 		return "CLIENT_ERROR flush_all not allowed\r\n"
 	}
-	if code := admin.Flush(at, t.ticket()); code != grid.OK {
+	t.s.seq++
+	code := admin.Flush(at, t.ticket())
+	if code == grid.Pending {
+		r := req{verb: vText, text: "OK\r\n", quiet: quiet}
+		t.s.late = &late{queue: []held{{seq: t.s.seq, open: true, req: r}}, open: 1}
+		return ""
+	}
+	if code != grid.OK {
 		return codeLine(&grid.Result{Code: code})
 	}
 	return "OK\r\n"

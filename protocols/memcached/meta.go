@@ -14,6 +14,7 @@ const (
 	metaBinary                     // b: the key was sent in base64
 	metaTTL                        // T: req.ttl is what it set
 	metaUnique                     // C on mg: no value when equal; req.equal
+	metaOther                      // ma that subtracts, md that only marks: counted elsewhere or not at all
 )
 
 const badToken = "CLIENT_ERROR bad token in command line format\r\n"
@@ -218,6 +219,9 @@ func metaOp(name, mode byte, op *grid.Op, r *req) (verb, string) {
 		return vMetaGet, ""
 	case 'd':
 		op.Kind = grid.Remove
+		if op.Ask&grid.MarkStale != 0 {
+			r.ask |= metaOther
+		}
 		return vMetaDelete, ""
 	case 'a':
 		op.Kind = grid.Incr
@@ -225,6 +229,7 @@ func metaOp(name, mode byte, op *grid.Op, r *req) (verb, string) {
 		case 0, 'I', '+':
 		case 'D', '-':
 			op.Kind = grid.Decr
+			r.ask |= metaOther
 		default:
 			return 0, invalidMode(name)
 		}

@@ -55,6 +55,9 @@ func printable(r rune) rune {
 // render appends the reply to dst. When res has a Body left, its bytes and then suffix have to follow.
 func (t *turn) render(dst []byte, r *req, res *grid.Result) (out []byte, suffix string) {
 	if r.verb == vText {
+		if res != nil && res.Code != grid.OK { // flush_all, late
+			return append(dst, codeLine(res)...), ""
+		}
 		if !r.quiet {
 			dst = append(dst, r.text...)
 		}
@@ -163,10 +166,8 @@ func (t *turn) renderGet(dst []byte, r *req, res *grid.Result) ([]byte, string) 
 		t.count[cmdGet]++
 		t.hitOrMiss(res, getHits, getMisses)
 	} else {
-		t.count[cmdTouch]++
-		t.count[cmdGet]++
+		t.count[cmdTouch]++ // instead of a get
 		t.hitOrMiss(res, touchHits, touchMisses)
-		t.hitOrMiss(res, getHits, getMisses)
 	}
 	suffix := "\r\n"
 	if r.last {
@@ -248,11 +249,12 @@ func (t *turn) renderMetaGet(dst []byte, r *req, res *grid.Result) ([]byte, stri
 		t.count[cmdTouch]++
 		t.count[touchHits]++
 	case hit:
+		t.count[cmdGet]++
 		t.count[getHits]++
 	default:
+		t.count[cmdGet]++
 		t.count[getMisses]++
 	}
-	t.count[cmdGet]++
 	if res.Code != grid.OK {
 		if r.quiet {
 			return dst, ""
@@ -368,7 +370,9 @@ func (t *turn) renderMetaSet(dst []byte, r *req, res *grid.Result) []byte {
 }
 
 func (t *turn) renderMetaDelete(dst []byte, r *req, res *grid.Result) []byte {
-	t.hitOrMiss(res, deleteHits, deleteMisses)
+	if res.Code != grid.OK || r.ask&metaOther == 0 {
+		t.hitOrMiss(res, deleteHits, deleteMisses)
+	}
 	switch res.Code {
 	case grid.OK:
 		if r.quiet {
@@ -384,6 +388,10 @@ func (t *turn) renderMetaDelete(dst []byte, r *req, res *grid.Result) []byte {
 }
 
 func (t *turn) renderMetaArith(dst []byte, r *req, res *grid.Result) []byte {
+	hits, misses := incrHits, incrMisses
+	if r.ask&metaOther != 0 {
+		hits, misses = decrHits, decrMisses
+	}
 	switch res.Code {
 	case grid.NotNumber:
 		return append(dst, notNumber...)
@@ -392,11 +400,13 @@ func (t *turn) renderMetaArith(dst []byte, r *req, res *grid.Result) []byte {
 		if res.Code == grid.Conflict {
 			code = "EX"
 		} else {
-			t.count[incrMisses]++
+			t.count[misses]++
 		}
 		return append(echo(append(dst, code...), r), '\r', '\n')
 	}
-	t.count[incrHits]++
+	if res.State&grid.Vivified == 0 {
+		t.count[hits]++
+	}
 	if r.quiet {
 		return dst
 	}

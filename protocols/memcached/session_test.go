@@ -213,6 +213,64 @@ func TestReplies(t *testing.T) {
 	f("shutdown\r\nwatch\r\n", "SERVER_ERROR: shutdown not enabled\r\nCLIENT_ERROR watch commands not allowed\r\n")
 }
 
+func TestCounters(t *testing.T) {
+	f := func(send string, want ...string) {
+		t.Helper()
+		got := string(drive(t, []byte("set a 0 0 1\r\n1\r\n"+send+"stats\r\n"), how{room: 64 << 10}))
+		for _, line := range want {
+			if !strings.Contains(got, "STAT "+line+"\r\n") {
+				_, figures, _ := strings.Cut(got, "STAT cmd_get")
+				t.Errorf("%q: no %q in\n%s", send, line, figures)
+			}
+		}
+	}
+	f("gat 0 a b\r\n", "cmd_get 0", "cmd_touch 2", "touch_hits 1", "touch_misses 1", "get_hits 0", "get_misses 0")
+	f("mg a T0\r\nmg b T0\r\n", "cmd_get 1", "cmd_touch 1", "touch_hits 1", "get_hits 0", "get_misses 1")
+	f("ma a MD\r\nma b MD\r\nma c N0\r\n", "incr_hits 0", "incr_misses 0", "decr_hits 1", "decr_misses 1")
+	f("md a I\r\nmd b I\r\n", "delete_hits 0", "delete_misses 1")
+}
+
+// lateFlush is a grid whose flush is answered late.
+type lateFlush struct {
+	grid.Caches
+	asked []uint32
+}
+
+func (l *lateFlush) Admin(string, grid.Principal) (grid.Admin, error) { return flushAdmin{l: l}, nil }
+
+type flushAdmin struct {
+	grid.Admin
+	l *lateFlush
+}
+
+func (a flushAdmin) Flush(_ int64, t grid.Ticket) grid.Code {
+	a.l.asked = append(a.l.asked, t.Seq)
+	return grid.Pending
+}
+
+func TestLateFlush(t *testing.T) {
+	l := &lateFlush{Caches: store.New(store.Options{Seed: 1})}
+	s := memcached.New(memcached.Options{}).Open(&protocols.Env{Conn: 1, Caches: l, Limits: protocols.DefaultLimits})
+	defer s.Close()
+	var out []byte
+	in := []byte("get a\r\nflush_all\r\nmn\r\nflush_all noreply\r\nmn\r\n")
+	for range 6 {
+		turn := protocols.Turn{In: in, Room: 64 << 10, Now: grid.Time{Wall: 1.7e12}, Batch: grid.NewBatch(64 << 10)}
+		for _, seq := range l.asked {
+			turn.Late = append(turn.Late, protocols.Answer{Seq: seq, Res: grid.Result{Code: grid.OK}})
+		}
+		l.asked = nil
+		p := s.Step(&turn)
+		if p.Held != len(l.asked) {
+			t.Errorf("Held: got %d, want %d", p.Held, len(l.asked))
+		}
+		out, in = append(out, turn.Out...), in[p.Used:]
+	}
+	if got, want := string(out), "END\r\nOK\r\nMN\r\nMN\r\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // stub is a cache that answers every Get with the same value and takes every Put.
 type stub struct{ grid.Caches }
 

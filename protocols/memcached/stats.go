@@ -15,6 +15,8 @@ func (t *turn) stats(ws *words) string {
 	if err != nil {
 		return plainError
 	}
+	p.flush(t.Loop, &t.count) // what this Step has counted so far is part of the answer
+	t.count = tally{}
 	var st grid.Stats
 	admin.Stats(&st, t.Now)
 	var host Host

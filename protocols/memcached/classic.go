@@ -252,6 +252,7 @@ func (t *turn) clearOld(line string, key []byte, used, n int, quiet bool) {
 
 // data waits for a small data block, or opens a large one, and adds the op. used is the length of the line.
 func (t *turn) data(v verb, op grid.Op, r req, used, n int) {
+	r.size = n
 	if n > grid.StreamMin {
 		t.openFill(v, op, r, used, n)
 		return

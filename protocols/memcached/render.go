@@ -66,7 +66,7 @@ func (t *turn) render(dst []byte, r *req, res *grid.Result) (out []byte, suffix 
 	if t.s.p.settings.detail.Load() {
 		t.s.p.prefixes.record(r, res.Code == grid.OK)
 	}
-	if line := codeLine(res); line != "" && !(res.Code == grid.TooLarge && r.verb == vStore) {
+	if line := codeLine(res); line != "" && !(res.Code == grid.TooLarge && (r.verb == vStore || r.verb == vMetaSet)) {
 		if res.Code == grid.Full {
 			t.count[noMemory]++
 		}
@@ -361,7 +361,11 @@ func (t *turn) renderMetaSet(dst []byte, r *req, res *grid.Result) []byte {
 			}
 			dst = strconv.AppendUint(append(dst, " c"...), version, 10)
 		case 's':
-			dst = strconv.AppendUint(append(dst, " s"...), res.Num, 10)
+			size := res.Num
+			if res.Code != grid.OK {
+				size = uint64(r.size)
+			}
+			dst = strconv.AppendUint(append(dst, " s"...), size, 10)
 		default:
 			dst = echoFlag(dst, r, w)
 		}

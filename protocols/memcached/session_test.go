@@ -210,6 +210,8 @@ func TestReplies(t *testing.T) {
 	f("extstore item_size x\r\nextstore max_frag x\r\nextstore free_memchunks 64 5\r\nextstore bogus 1\r\nextstore low_ttl 5\r\n",
 		"ERROR\r\nERROR\r\nERROR\r\nERROR\r\nOK\r\n")
 	f("stats e\r\nstats r\r\nstats de o\r\nstats detail d\r\nstats cachedump 0 1\r\n", "END\r\nRESET\r\nOK\r\nEND\r\nEND\r\n")
+	f("set k 0 0 1\r\nx\r\nms k 1048516 MA s\r\n"+strings.Repeat("x", 1048516)+"\r\nms k 1 ME s\r\ny\r\nappend k 0 0 1048516\r\n"+strings.Repeat("x", 1048516)+"\r\nget k\r\n",
+		"STORED\r\nNS s1048516\r\nNS s1\r\nNOT_STORED\r\nVALUE k 0 1\r\nx\r\nEND\r\n")
 	f("shutdown\r\nwatch\r\n", "SERVER_ERROR: shutdown not enabled\r\nCLIENT_ERROR watch commands not allowed\r\n")
 }
 

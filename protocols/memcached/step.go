@@ -41,6 +41,7 @@ type req struct {
 	key   []byte // as sent
 	flags []byte // meta: the words behind the key
 	text  string
+	size  int    // of the value sent
 	ttl   int64  // that the op set, for meta t
 	equal uint64 // with metaUnique: no value when the version is this
 	end   int    // how much input is used once this is answered

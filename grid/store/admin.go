@@ -8,6 +8,9 @@ import (
 
 // Flush implements grid.Admin; it is never Pending.
 func (s *Store) Flush(at int64, t grid.Ticket) grid.Code {
+	if due := s.flushAt.Load(); due != 0 && due <= t.Now.Wall {
+		s.flushed.Store(max(due, s.flushed.Load())) // a flush that has come is not undone by the next
+	}
 	if at > t.Now.Wall {
 		s.flushAt.Store(at)
 		return grid.OK

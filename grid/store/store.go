@@ -43,6 +43,7 @@ type Store struct {
 	pinned   atomic.Int64 // bytes of runs that left the index and are still read
 	busy     atomic.Uint64
 	flushAt  atomic.Int64 // when a delayed flush is due, ms since 1970; 0 for none
+	flushed  atomic.Int64 // the latest such moment that has come: what was last used before it is gone for good
 	victim   atomic.Uint32
 
 	shards [numShards]shard
@@ -167,10 +168,10 @@ func (s *Store) judge(sh *shard, e *entry, now int64) liveness {
 	if e.generation != sh.generation {
 		return flushed
 	}
-	if at := s.flushAt.Load(); at != 0 && now >= at && e.lastUse < at {
+	if at := s.flushAt.Load(); at != 0 && now >= at && e.lastUse < at || e.lastUse < s.flushed.Load() {
 		return flushed
 	}
-	if e.expires != 0 && now >= e.expires || e.idle != 0 && now >= e.lastUse+e.idle {
+	if e.expires != 0 && now >= e.expires || e.idle != 0 && now-e.lastUse >= e.idle {
 		return expired
 	}
 	return live

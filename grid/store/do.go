@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"math"
 	"strconv"
 
 	"github.com/latticed/latticed/grid"
@@ -132,13 +133,18 @@ func (w *work) touch() {
 	if w.op.TTL != grid.TTLDefault {
 		w.e.expires = deadline(w.op.TTL, w.now)
 	}
+	if w.op.Idle != 0 {
+		w.e.idle = max(0, w.op.Idle)
+	}
 }
 
 func deadline(ttl, now int64) int64 {
 	switch {
+	case ttl > math.MaxInt64-now:
+		return math.MaxInt64
 	case ttl > 0:
 		return now + ttl
-	case ttl == grid.TTLPast:
+	case ttl <= grid.TTLPast:
 		return max(now, 1)
 	}
 	return 0

@@ -31,3 +31,24 @@ func TestFlushStays(t *testing.T) {
 	f(grid.Put, 1<<63-1, 1012, grid.OK)
 	f(grid.Get, 0, 1013, grid.OK)
 }
+
+// TestLives changes lifespan and max-idle of an entry that is there, also to the largest ones.
+func TestLives(t *testing.T) {
+	s := store.New(store.Options{})
+	b := grid.NewBatch(64)
+	f := func(kind grid.Kind, ttl, idle, now int64, want grid.Code) {
+		t.Helper()
+		b.Reset()
+		*b.Add() = grid.Op{Kind: kind, Key: []byte("k"), TTL: ttl, Idle: idle}
+		b.Now.Wall = now
+		s.Do(b)
+		if got := b.Res[0].Code; got != want {
+			t.Errorf("op of kind %d at %d: got code %d, want %d", kind, now, got, want)
+		}
+	}
+	f(grid.Put, 10, 10, 1000, grid.OK)
+	f(grid.Touch, 100, -1, 1000, grid.OK)
+	f(grid.Get, 0, 0, 1099, grid.OK)
+	f(grid.Put, 1<<63-1, 0, 1099, grid.OK)
+	f(grid.Get, 0, 0, 1100, grid.OK)
+}

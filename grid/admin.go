@@ -17,8 +17,9 @@ type Admin interface {
 	Stats(s *Stats, now Time)
 	// ResetStats zeroes the counters in Stats, not the gauges.
 	ResetStats()
-	// Scan fills p with further entries and reports whether there are more. A scan that is carried on until then
-	// brings every entry that was there throughout exactly once; expired entries are left out.
+	// Scan fills p with further entries and reports whether there may be more; a page may be empty all the same. A scan
+	// that is carried on until then brings every entry that was there throughout exactly once; expired entries are left
+	// out.
 	Scan(p *Page, now Time) (more bool)
 }
 

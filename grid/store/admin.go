@@ -1,70 +1,85 @@
 package store
 
-import (
-	"slices"
+import "github.com/latticed/latticed/grid"
 
-	"github.com/latticed/latticed/grid"
-)
+// tick carries out the flush that waited for now.
+func (s *Store) tick(now int64) {
+	if at := s.flushAt.Load(); at != 0 && at <= now {
+		s.flushing.Lock()
+		s.due(now)
+		s.flushing.Unlock()
+	}
+}
 
-// Flush implements grid.Admin; it is never Pending.
+func (s *Store) due(now int64) {
+	if at := s.flushAt.Load(); at != 0 && at <= now {
+		s.before.Store(max(at, s.before.Load()))
+		s.flushAt.Store(0)
+	}
+}
+
+// Flush implements grid.Admin. It takes no time: what it takes is found dead by whoever comes upon it.
 func (s *Store) Flush(at int64, t grid.Ticket) grid.Code {
-	if due := s.flushAt.Load(); due != 0 && due <= t.Now.Wall {
-		s.flushed.Store(max(due, s.flushed.Load())) // a flush that has come is not undone by the next
+	s.flushing.Lock()
+	defer s.flushing.Unlock()
+	s.due(t.Now.Wall)
+	s.flushAt.Store(max(0, at))
+	if at <= 0 {
+		s.epoch.Add(1)
 	}
-	if at > t.Now.Wall {
-		s.flushAt.Store(at)
-		return grid.OK
-	}
-	s.flushAt.Store(0)
-	for i := range s.shards {
-		sh := &s.shards[i]
-		sh.mu.Lock()
-		sh.generation++
-		sh.mu.Unlock()
-	}
+	s.due(t.Now.Wall)
 	return grid.OK
 }
 
-// SetLimit implements grid.Admin.
+// SetLimit implements grid.Admin. Of what is above a lower limit it evicts as much as takes some milliseconds; Sweep
+// does the rest. With NoEvict a limit below what is there is refused.
 func (s *Store) SetLimit(bytes uint64) bool {
-	s.limit.Store(bytes)
-	s.makeRoom(&s.shards[0], nil, 0)
+	limit := clampLimit(bytes)
+	if s.noEvict && s.used.Load() > limit {
+		return false
+	}
+	s.limit.Store(limit)
+	s.ceiling.Store(max(limit, s.used.Load()))
+	s.shrink(1<<15, 0)
 	return true
 }
 
-// Stats implements grid.Admin.
+// Stats implements grid.Admin. Bytes is taken from the budget, not added up from the shards as they are visited, so that
+// it is never above the limit because something moved meanwhile; when nothing moves it is the sum of the classes.
 func (s *Store) Stats(st *grid.Stats, _ grid.Time) {
 	*st = grid.Stats{
-		Limit:       s.limit.Load(),
-		Bytes:       uint64(max(0, s.used.Load())),
+		Bytes:       uint64(max(0, s.used.Load()-s.reserved.Load())),
+		Limit:       uint64(s.limit.Load()),
 		Reserved:    uint64(s.reserved.Load()),
-		PinnedDead:  uint64(max(0, s.pinned.Load())),
+		PinnedDead:  uint64(s.pinned.Load()),
 		ReserveBusy: s.busy.Load(),
 	}
+	var evictedAt [grid.NumClasses]int64
 	for i := range s.shards {
 		sh := &s.shards[i]
 		sh.mu.Lock()
-		st.Entries += uint64(len(sh.entries))
-		st.Stored += sh.stored
-		st.GetExpired += sh.getExpired
-		st.GetFlushed += sh.getFlushed
-		if e := sh.ring.prev; e != &sh.ring {
-			c := &st.Classes[e.class]
-			if c.OldestUse == 0 || e.lastUse < c.OldestUse {
-				c.OldestUse = e.lastUse
+		st.Entries += sh.counts.entries
+		st.Stored += sh.counts.stored
+		st.GetExpired += sh.counts.getExpired
+		st.GetFlushed += sh.counts.getFlushed
+		for c := range sh.queues {
+			q, to := &sh.queues[c], &st.Classes[c]
+			to.Entries += q.entries
+			to.Bytes += q.bytes
+			if q.old != 0 {
+				if use := sh.records.at(q.old).lastUse; to.OldestUse == 0 || use < to.OldestUse {
+					to.OldestUse = use
+				}
 			}
-		}
-		for c := range sh.classes {
-			from, to := &sh.classes[c], &st.Classes[c]
-			to.Entries += from.Entries
-			to.Bytes += from.Bytes
-			to.Evicted += from.Evicted
-			to.EvictedTTL += from.EvictedTTL
-			to.EvictedUnfetched += from.EvictedUnfetched
-			to.EvictedIdle = max(to.EvictedIdle, from.EvictedIdle)
-			to.NoMemory += from.NoMemory
-			to.Reclaimed += from.Reclaimed
-			to.ExpiredUnfetched += from.ExpiredUnfetched
+			to.Evicted += q.stats.Evicted
+			to.EvictedTTL += q.stats.EvictedTTL
+			to.EvictedUnfetched += q.stats.EvictedUnfetched
+			to.NoMemory += q.stats.NoMemory
+			to.Reclaimed += q.stats.Reclaimed
+			to.ExpiredUnfetched += q.stats.ExpiredUnfetched
+			if q.evictedAt > evictedAt[c] {
+				evictedAt[c], to.EvictedIdle = q.evictedAt, q.stats.EvictedIdle
+			}
 		}
 		sh.mu.Unlock()
 	}
@@ -76,92 +91,65 @@ func (s *Store) ResetStats() {
 	for i := range s.shards {
 		sh := &s.shards[i]
 		sh.mu.Lock()
-		sh.stored, sh.getExpired, sh.getFlushed = 0, 0, 0
-		for c := range sh.classes {
-			sh.classes[c] = grid.ClassStats{Entries: sh.classes[c].Entries, Bytes: sh.classes[c].Bytes}
+		sh.counts = counts{entries: sh.counts.entries}
+		for c := range sh.queues {
+			sh.queues[c].stats = grid.ClassStats{EvictedIdle: sh.queues[c].stats.EvictedIdle}
 		}
 		sh.mu.Unlock()
 	}
 }
 
-// Scan implements grid.Admin. The order is by shard, and within a shard by hash: the cursor is the shard and the hash
-// to go on from, so that entries that come and go move nothing. A piece costs one pass over its shard's keys.
+// Scan implements grid.Admin. The cursor is a shard and a record in it.
 func (s *Store) Scan(p *grid.Page, now grid.Time) (more bool) {
+	s.tick(now.Wall)
 	p.Entries, p.Mem = p.Entries[:0], p.Mem[:0]
-	for number := p.Cursor >> (64 - shardBits); number < numShards; number++ {
-		sh := &s.shards[number]
+	look := 4096 // records and shards
+	for ; p.Cursor>>32 < numShards; p.Cursor = (p.Cursor>>32 + 1) << 32 {
+		sh := &s.shards[p.Cursor>>32]
 		sh.mu.Lock()
-		full := s.scanShard(sh, p, now.Wall)
+		done := sh.scan(p, now.Wall, &look)
 		sh.mu.Unlock()
-		if full {
+		if !done {
 			return true
-		}
-		if number+1 < numShards {
-			p.Cursor = (number + 1) << (64 - shardBits)
-		}
-		if len(p.Entries) > 0 {
-			return number+1 < numShards
 		}
 	}
 	return false
 }
 
-type found struct {
-	hash uint64
-	e    *entry
-}
-
-func (s *Store) scanShard(sh *shard, p *grid.Page, now int64) (full bool) {
-	var list []found
-	var key []byte
-	for _, e := range sh.entries {
-		if p.Class != 0 && e.class != p.Class || s.judge(sh, e, now) != live {
+// scan goes on in this shard and reports whether it came to its end.
+func (sh *shard) scan(p *grid.Page, now int64, look *int) bool {
+	for i := max(1, uint32(p.Cursor)); i < sh.records.top; i++ {
+		r := sh.records.at(i)
+		p.Cursor = p.Cursor>>32<<32 | uint64(i)
+		if *look--; *look < 0 {
+			return false
+		}
+		if !r.inUse() || p.Class != 0 && p.Class != r.class {
 			continue
 		}
-		key = append(key[:0], e.key...)
-		if h := s.hash(key); h >= p.Cursor {
-			list = append(list, found{h, e})
+		if dead, _ := sh.dead(r, now); dead {
+			continue
 		}
-	}
-	slices.SortFunc(list, func(a, b found) int {
-		if a.hash != b.hash {
-			if a.hash < b.hash {
-				return -1
-			}
-			return 1
+		n := len(p.Entries)
+		if n == cap(p.Entries) || n > 0 && len(p.Mem)+int(r.keyLen) > cap(p.Mem) {
+			return false
 		}
-		if a.e.key < b.e.key {
-			return -1
+		start := len(p.Mem)
+		p.Mem = append(p.Mem, r.key()...)
+		var state grid.State
+		if r.bits&fetched != 0 {
+			state |= grid.Fetched
 		}
-		return 1
-	})
-	for i, f := range list {
-		// Entries whose hashes are equal stay in one piece: the cursor cannot name a place between them.
-		same := i > 0 && list[i-1].hash == f.hash
-		if !same && len(p.Entries) > 0 && (len(p.Entries) == cap(p.Entries) || len(p.Mem)+len(f.e.key) > cap(p.Mem)) {
-			p.Cursor = f.hash
-			return true
+		if r.bits&stale != 0 {
+			state |= grid.Stale
 		}
-		n := len(p.Mem)
-		p.Mem = append(p.Mem, f.e.key...)
+		if r.bits&claimed != 0 {
+			state |= grid.Claimed
+		}
 		p.Entries = append(p.Entries, grid.Entry{
-			Key: p.Mem[n:len(p.Mem):len(p.Mem)], Flags: f.e.flags, Attr: f.e.attr, State: f.e.state,
-			Version: f.e.version, Expires: f.e.expires, LastUse: f.e.lastUse, Size: f.e.size(),
+			Key: p.Mem[start:len(p.Mem):len(p.Mem)], Flags: r.flags, Attr: r.attr, State: state, Version: r.version,
+			Expires: r.expires, LastUse: r.lastUse, Size: r.size(),
 		})
 	}
-	return false
-}
-
-// Sweep drops expired and flushed entries of one shard, the one that cursor names, and returns the cursor of the next.
-// Called in turn from one goroutine it reclaims what nobody reads.
-func (s *Store) Sweep(cursor uint64, now grid.Time) (next uint64) {
-	sh := &s.shards[cursor%numShards]
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	for _, e := range sh.entries {
-		if why := s.judge(sh, e, now.Wall); why != live {
-			s.reclaim(sh, e, why)
-		}
-	}
-	return cursor + 1
+	return true
 }

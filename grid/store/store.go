@@ -1,260 +1,190 @@
-// Package store holds the entries of one node. This first engine keeps them on the Go heap in sharded maps; it is
-// bounded, evicts what was not used for longest, and has the surface that an engine outside the heap will have.
+// Package store holds the entries of one node, on the Go heap. It is the first engine and its surface is small on
+// purpose: what Store implements of package grid, New, and Sweep.
 //
-// Any goroutine may call it. Each shard has a mutex; no call holds two of them, and nothing is called while one is held.
+// Entries are spread over 64 shards by their hash. A shard is a mutex, an index (index.go), the records (record.go)
+// and a queue per size class for eviction (evict.go). Small values are copied in and out under the mutex; large ones
+// are runs of chunks that never change and are counted by reference (large.go), so they are read without it.
+//
+// All methods may be called from any goroutine; none blocks for longer than a bounded piece of work, except that room
+// for one large value may cost the eviction of many small ones. There are no goroutines here: the daemon calls Sweep.
+//
+// Lock order: Store.flushing, then one shard. No shard is locked while another one is.
 package store
 
 import (
 	"fmt"
 	"hash/maphash"
+	"math"
 	"sync"
 	"sync/atomic"
-
-	"github.com/cespare/xxhash/v2"
 
 	"github.com/latticed/latticed/grid"
 )
 
-// Options configure a Store. The zero value of a field means its default.
+// Options bound a Store. The zero Options are unbounded, which is of use to tests only.
 type Options struct {
-	Limit     uint64 // bytes of all entries by grid.Charge; default 64 MiB
-	MaxValue  int    // bytes of one value; default 128 MiB
-	MaxPinned uint64 // bytes reserved and pinned together; default a quarter of Limit, or one largest value
-	NoEvict   bool   // refuse what does not fit instead of evicting
-	Seed      uint64 // of the hash; 0: a random one, as it should be where strangers choose keys
+	Limit     uint64 // bytes of all entries and reservations by grid.Charge; 0 for no bound
+	MaxValue  int    // longest value; 0 for no bound
+	NoEvict   bool   // at the limit stores are Full instead of evicting
+	MaxPinned uint64 // bytes reserved or gone but still being read, then Reserve is Busy; 0 for a quarter of Limit
 }
 
 const (
 	shardBits = 6
 	numShards = 1 << shardBits
-	chunkSize = 1 << 20 // bytes of a large value that lie together
 )
 
-// Store is the default cache of one node. It implements grid.Caches, grid.Cache and grid.Admin.
+// Store is the entries of one cache: grid.Caches for the names "" and "default", with itself as grid.Cache and
+// grid.Admin.
 type Store struct {
 	maxValue  int
-	noEvict   bool
 	maxPinned int64
-	seed      uint64 // of the hash, so that nobody outside can aim at a shard
+	noEvict   bool
+	seed      maphash.Seed // random, so that nobody can choose keys that collide
 
-	limit    atomic.Uint64
-	used     atomic.Int64 // bytes charged
-	reserved atomic.Int64 // bytes of slots being filled
-	pinned   atomic.Int64 // bytes of runs that left the index and are still read
+	limit    atomic.Int64  // what the entries are to keep to
+	ceiling  atomic.Int64  // what they keep to: above limit while SetLimit's excess is being evicted
+	epoch    atomic.Uint32 // number of flushes; an entry of an earlier one is dead
+	before   atomic.Int64  // an entry last used before this moment is dead
+	flushAt  atomic.Int64  // the moment a flush waits for; 0 for none
+	flushing sync.Mutex    // guards changes of the three above
+
+	_ [64]byte // what is above is read by every op, what is below written by many
+
+	used     atomic.Int64 // charges of all entries and reservations, and of ops on their way; at most ceiling
+	reserved atomic.Int64 // of that, reservations
+	pinned   atomic.Int64 // bytes of runs that are gone but still being read
 	busy     atomic.Uint64
-	flushAt  atomic.Int64 // when a delayed flush is due, ms since 1970; 0 for none
-	flushed  atomic.Int64 // the latest such moment that has come: what was last used before it is gone for good
-	victim   atomic.Uint32
+	room     atomic.Uint32 // the shard makeRoom goes on with
+	sweepAt  atomic.Uint32 // the shard Sweep goes on with
 
 	shards [numShards]shard
 }
 
-// New returns an empty store.
+// New returns an empty Store.
 func New(o Options) *Store {
-	if o.Limit == 0 {
-		o.Limit = 64 << 20
+	s := &Store{maxValue: o.MaxValue, noEvict: o.NoEvict, seed: maphash.MakeSeed()}
+	if s.maxValue == 0 {
+		s.maxValue = math.MaxInt
 	}
-	if o.MaxValue == 0 {
-		o.MaxValue = 128 << 20
-	}
-	s := &Store{maxValue: o.MaxValue, noEvict: o.NoEvict, seed: o.Seed}
-	if s.seed == 0 {
-		s.seed = maphash.Bytes(maphash.MakeSeed(), nil)
-	}
-	s.limit.Store(o.Limit)
-	if s.maxPinned = int64(o.MaxPinned); s.maxPinned == 0 {
-		s.maxPinned = max(int64(o.Limit/4), int64(o.MaxValue))
+	limit := clampLimit(o.Limit)
+	s.limit.Store(limit)
+	s.ceiling.Store(limit)
+	s.maxPinned = clampLimit(o.MaxPinned)
+	if o.MaxPinned == 0 {
+		s.maxPinned = limit / 4
 	}
 	for i := range s.shards {
-		sh := &s.shards[i]
-		sh.entries = make(map[string]*entry)
-		sh.number = uint64(i)
-		sh.ring.next, sh.ring.prev = &sh.ring, &sh.ring
+		s.shards[i].init(s, i)
 	}
 	return s
 }
 
-// Open implements grid.Caches: there is one cache, called "" or "default".
-func (s *Store) Open(name string, _ grid.Principal) (grid.Cache, error) {
-	if name != "" && name != "default" {
-		return nil, fmt.Errorf("grid/store: no cache %q", name)
+func clampLimit(n uint64) int64 {
+	if n == 0 || n > math.MaxInt64/2 {
+		return math.MaxInt64 / 2
 	}
-	return s, nil
+	return int64(n)
 }
 
-// Admin implements grid.Caches.
-func (s *Store) Admin(name string, who grid.Principal) (grid.Admin, error) {
-	if _, err := s.Open(name, who); err != nil {
+// Open returns the store itself. Names other than "" and "default" are errors.
+func (s *Store) Open(name string, _ grid.Principal) (grid.Cache, error) {
+	if err := checkName(name); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-// entry is one entry, in its shard's map and on its ring of use.
-type entry struct {
-	key                             string
-	value                           []byte
-	run                             *run // instead of value above grid.StreamMin
-	version                         uint64
-	expires, lastUse, created, idle int64 // ms
-	flags, generation               uint32
-	attr                            uint16
-	state                           grid.State // Fetched, Stale, Claimed
-	class                           uint8
-	prev, next                      *entry
-}
-
-func (e *entry) size() int {
-	if e.run != nil {
-		return e.run.size
+// Admin returns the store itself. Names other than "" and "default" are errors.
+func (s *Store) Admin(name string, _ grid.Principal) (grid.Admin, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
 	}
-	return len(e.value)
+	return s, nil
 }
 
-func (e *entry) charge() int { return grid.Charge(len(e.key), e.size(), e.flags) }
-
-// shard is the entries whose hashes share their high bits, and what is counted about them. mu guards all of it.
-type shard struct {
-	mu         sync.Mutex
-	entries    map[string]*entry
-	ring       entry // sentinel: next is the most recently used, prev the least
-	number     uint64
-	sequence   uint64
-	generation uint32 // entries of an older one are flushed
-
-	stored, getExpired, getFlushed uint64
-	classes                        [grid.NumClasses]grid.ClassStats
-}
-
-func (sh *shard) version() uint64 {
-	sh.sequence++
-	return sh.sequence<<shardBits | sh.number
-}
-
-func (sh *shard) front(e *entry) {
-	e.prev, e.next = &sh.ring, sh.ring.next
-	e.prev.next, e.next.prev = e, e
-}
-
-func (e *entry) unlink() { e.prev.next, e.next.prev = e.next, e.prev }
-
-// count adds e to or takes it from the gauges of its class, and returns the change of bytes.
-func (sh *shard) count(e *entry, sign int) int64 {
-	n := e.charge()
-	e.class = uint8(grid.Class(n))
-	c := &sh.classes[e.class]
-	c.Entries += uint64(sign)
-	c.Bytes += uint64(sign * n)
-	return int64(sign * n)
-}
-
-// drop takes e out of the shard.
-func (s *Store) drop(sh *shard, e *entry) {
-	delete(sh.entries, e.key)
-	e.unlink()
-	s.used.Add(sh.count(e, -1))
-	s.leave(e.run)
-}
-
-type liveness uint8
-
-const (
-	live liveness = iota
-	expired
-	flushed
-)
-
-func (s *Store) judge(sh *shard, e *entry, now int64) liveness {
-	if e.generation != sh.generation {
-		return flushed
+func checkName(name string) error {
+	if name != "" && name != "default" {
+		return fmt.Errorf("grid/store: open cache %q: no such cache", name)
 	}
-	if at := s.flushAt.Load(); at != 0 && now >= at && e.lastUse < at || e.lastUse < s.flushed.Load() {
-		return flushed
-	}
-	if e.expires != 0 && now >= e.expires || e.idle != 0 && now-e.lastUse >= e.idle {
-		return expired
-	}
-	return live
+	return nil
 }
 
-// reclaim drops a dead entry and counts why.
-func (s *Store) reclaim(sh *shard, e *entry, why liveness) {
-	if why == expired {
-		c := &sh.classes[e.class]
-		c.Reclaimed++
-		if e.state&grid.Fetched == 0 {
-			c.ExpiredUnfetched++
+func (s *Store) shard(hash uint64) *shard { return &s.shards[hash>>(64-shardBits)] }
+
+// Do implements grid.Cache.
+func (s *Store) Do(b *grid.Batch) (n int) {
+	b.Mem = b.Mem[:0]
+	clear(b.Res[:len(b.Ops)])
+	s.tick(b.Now.Wall)
+	for i := range b.Ops {
+		b.Ops[i].Hash = maphash.Bytes(s.seed, b.Ops[i].Key)
+	}
+	if len(b.Ops) > 1 {
+		s.touch(b.Ops)
+	}
+	c := call{s: s, b: b, now: b.Now.Wall}
+	for n < len(b.Ops) {
+		r := &b.Res[n]
+		c.do(&b.Ops[n], r)
+		n++
+		if r.Body != nil || len(r.Value) > 0 && len(b.Mem) >= b.Room {
+			break
 		}
 	}
-	s.drop(sh, e)
+	return n
 }
 
-// find returns the live entry under key, or nil. A dead one is dropped and counted.
-func (s *Store) find(sh *shard, key []byte, now int64) *entry {
-	e := sh.entries[string(key)]
-	if e == nil {
-		return nil
+// touch loads what the lookups of ops will need, for all of them side by side, so that the processor waits for memory
+// once and not once per op: the slots, then the records, then the buffers. It takes no lock (a lock would put the loads
+// in order again), so what it sees is a hint, which nothing depends on; all it reads is read atomically or never changes.
+func (s *Store) touch(ops []grid.Op) {
+	var slots [grid.MaxBatch]uint64
+	var first [grid.MaxBatch]*byte
+	sum := uint64(0)
+	for i := range ops {
+		x := &s.shard(ops[i].Hash).index
+		t := *x.table.Load()
+		tag := uint32(ops[i].Hash)
+		slots[i] = atomic.LoadUint64(&t[tag&uint32(len(t)-1)])
 	}
-	switch why := s.judge(sh, e, now); why {
-	case expired:
-		sh.getExpired++
-		s.reclaim(sh, e, why)
-		return nil
-	case flushed:
-		sh.getFlushed++
-		s.reclaim(sh, e, why)
-		return nil
-	}
-	return e
-}
-
-func (s *Store) hash(key []byte) uint64 {
-	h := xxhash.Sum64(key) ^ s.seed
-	h ^= h >> 32
-	return h * 0x9e3779b97f4a7c15
-}
-
-// makeRoom evicts until the entries fit the limit again. keep is not evicted; it may be nil.
-func (s *Store) makeRoom(home *shard, keep *entry, now int64) {
-	if s.used.Load() <= int64(s.limit.Load()) {
-		return
-	}
-	for tried := 0; tried < numShards; tried++ {
-		sh := home
-		if tried > 0 {
-			sh = &s.shards[s.victim.Add(1)%numShards]
-		}
-		sh.mu.Lock()
-		for n := 0; s.used.Load() > int64(s.limit.Load()); n++ {
-			e := sh.ring.prev
-			if e == keep {
-				e = e.prev
+	for i := range ops {
+		sh := s.shard(ops[i].Hash)
+		slot, tag := slots[i], uint32(ops[i].Hash)
+		if uint32(slot>>32) != tag { // somewhere behind, nearly always in the same line
+			t := *sh.index.table.Load()
+			for j := range uint32(8) {
+				if slot = atomic.LoadUint64(&t[(tag+j)&uint32(len(t)-1)]); slot == 0 || uint32(slot>>32) == tag {
+					break
+				}
 			}
-			if e == &sh.ring || n == 64 && tried == 0 {
-				break
-			}
-			s.evict(sh, e, now)
 		}
-		sh.mu.Unlock()
-		if s.used.Load() <= int64(s.limit.Load()) {
-			return
+		rec := uint32(slot)
+		if blocks := *sh.records.blocks.Load(); rec != 0 && int(rec>>blockBits) < len(blocks) {
+			r := &blocks[rec>>blockBits][rec%blockLen]
+			first[i] = r.first.Load()
+			sum += r.second[0]
 		}
+	}
+	for _, p := range first {
+		if p != nil {
+			sum += uint64(*p)
+		}
+	}
+	if sum > 255*grid.MaxBatch {
+		panic("BUG: bytes above 255") // it cannot be, but so the compiler keeps the loads
 	}
 }
 
-func (s *Store) evict(sh *shard, e *entry, now int64) {
-	if why := s.judge(sh, e, now); why != live {
-		s.reclaim(sh, e, why)
-		return
+// take charges n bytes if they fit.
+func (s *Store) take(n int64) bool {
+	for {
+		used := s.used.Load()
+		if used+n > s.ceiling.Load() {
+			return false
+		}
+		if s.used.CompareAndSwap(used, used+n) {
+			return true
+		}
 	}
-	c := &sh.classes[e.class]
-	c.Evicted++
-	if e.expires != 0 {
-		c.EvictedTTL++
-	}
-	if e.state&grid.Fetched == 0 {
-		c.EvictedUnfetched++
-	}
-	c.EvictedIdle = max(0, now-e.lastUse)
-	s.drop(sh, e)
 }

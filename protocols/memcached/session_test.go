@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/latticed/latticed/grid"
-	"github.com/latticed/latticed/grid/store"
+	"github.com/latticed/latticed/grid/gridtest"
 	"github.com/latticed/latticed/protocols"
 	"github.com/latticed/latticed/protocols/memcached"
 )
@@ -64,7 +64,7 @@ type how struct {
 func drive(t *testing.T, input []byte, h how) []byte {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(h.seed, 1))
-	st := store.New(store.Options{Seed: 1}) // versions are compared, and show the shard
+	st := gridtest.NewModel(gridtest.Options{})
 	var caches grid.Caches = st
 	var late *lateCaches
 	if h.late {
@@ -251,7 +251,7 @@ func (a flushAdmin) Flush(_ int64, t grid.Ticket) grid.Code {
 }
 
 func TestLateFlush(t *testing.T) {
-	l := &lateFlush{Caches: store.New(store.Options{Seed: 1})}
+	l := &lateFlush{Caches: gridtest.NewModel(gridtest.Options{})}
 	s := memcached.New(memcached.Options{}).Open(&protocols.Env{Conn: 1, Caches: l, Limits: protocols.DefaultLimits})
 	defer s.Close()
 	var out []byte

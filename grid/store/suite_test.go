@@ -1,0 +1,29 @@
+package store_test
+
+import (
+	"testing"
+
+	"github.com/latticed/latticed/grid"
+	"github.com/latticed/latticed/grid/gridtest"
+	"github.com/latticed/latticed/grid/store"
+)
+
+func open(_ *testing.T, o gridtest.Options) grid.Caches {
+	return store.New(store.Options{Limit: o.Limit, MaxValue: o.MaxValue, NoEvict: o.NoEvict, MaxPinned: o.MaxPinned})
+}
+
+func TestStore(t *testing.T) { gridtest.TestCaches(t, open) }
+
+func TestStoreLate(t *testing.T) {
+	seed := uint64(0)
+	gridtest.TestCaches(t, func(t *testing.T, o gridtest.Options) grid.Caches {
+		seed++
+		l := gridtest.NewLate(open(t, o), seed)
+		l.Share, l.Slow, l.Defer = 50, true, true
+		l.Start()
+		t.Cleanup(l.Stop)
+		return l
+	})
+}
+
+func FuzzOps(f *testing.F) { gridtest.FuzzOps(f, open) }

@@ -71,7 +71,7 @@ func command(version string) *cobra.Command {
 	show.Flags().Bool("origin", false, "tell where each value comes from")
 	config := &cobra.Command{Use: "config", Short: "Look at the configuration", Args: cobra.NoArgs}
 	config.AddCommand(show)
-	root.AddCommand(s, config, &cobra.Command{
+	root.AddCommand(s, config, benchCommand(), &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		Run: func(cmd *cobra.Command, _ []string) {
 			fmt.Fprintf(cmd.OutOrStdout(), "latticed %s %s %s/%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)

@@ -32,7 +32,9 @@ var allowed = map[string][]string{
 	"router/stream":   {"router", "protocols", "grid", "access-log"},
 	"router/loopback": {"router", "router/stream", "protocols", "grid", "access-log"},
 
-	"daemon": {"*"},
+	"daemon":        {"*"},
+	"daemon/bench":  {},
+	"scripts/bench": {"daemon/bench"},
 }
 
 // forTests are packages that only tests may import.

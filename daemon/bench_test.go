@@ -1,0 +1,35 @@
+package daemon
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/latticed/latticed/daemon/bench"
+)
+
+// What the load generator stores it gets back, in each protocol and shape, without a wrong reply.
+func TestBench(t *testing.T) {
+	d := boot(t, anyPort)
+	f := func(name string, o bench.Options) {
+		t.Helper()
+		o.Addr, o.Conns, o.Keys, o.Duration = d.Addrs()[0].String(), 5, max(o.Keys, 20), 100*time.Millisecond
+		if err := bench.Preload(context.Background(), o); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		r, err := bench.Run(context.Background(), o)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if r.Errors.Total() != 0 || r.Ops == 0 || (r.Gets > 0) != (o.GetShare > 0) {
+			t.Errorf("%s: got %d operations, %d gets, errors %+v", name, r.Ops, r.Gets, r.Errors)
+		}
+	}
+	f("one by one", bench.Options{GetShare: 0.9, Keys: 1000})
+	f("pipeline", bench.Options{GetShare: 0.5, Pipeline: 16, Threads: 2, Zipf: 0.99, Keys: 1000})
+	f("sets", bench.Options{Pipeline: 16})
+	f("meta", bench.Options{GetShare: 0.9, Pipeline: 16, Meta: true})
+	f("multi-get", bench.Options{GetShare: 0.9, MultiGet: 50})
+	f("multi-get, meta", bench.Options{GetShare: 0.9, MultiGet: 50, Meta: true})
+	f("large", bench.Options{GetShare: 0.5, ValueSize: 900_000})
+}

@@ -136,11 +136,14 @@ func TestWhoNeverReads(t *testing.T) {
 	}
 }
 
-func TestHalfClose(t *testing.T) {
-	d := boot(t, anyPort)
+func TestHalfClose(t *testing.T) { halfClose(t, boot(t, anyPort), 1, 3000, 40000) }
+
+// halfClose has clients close their side behind as many gets as counts say, and wants every reply.
+func halfClose(t *testing.T, d *Daemon, counts ...int) {
+	t.Helper()
 	value := strings.Repeat("v", 1024)
 	ask(t, dial(t, d), "set k 0 0 1024\r\n"+value+"\r\n", "STORED\r\n")
-	for _, gets := range []int{1, 3000, 40000} {
+	for _, gets := range counts {
 		c := dial(t, d)
 		if _, err := c.Write(bytes.Repeat([]byte("get k\r\n"), gets)); err != nil {
 			t.Fatal(err)

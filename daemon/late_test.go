@@ -116,22 +116,7 @@ func TestLateGridGivesTheSameBytes(t *testing.T) {
 }
 
 func TestLateHalfClose(t *testing.T) {
-	d := bootLate(t, func(l *gridtest.Late) { l.Defer = true })
-	value := strings.Repeat("v", 1024)
-	ask(t, dial(t, d), "set k 0 0 1024\r\n"+value+"\r\n", "STORED\r\n")
-	for _, gets := range []int{1, 300, 10000} {
-		c := dial(t, d)
-		if _, err := c.Write(bytes.Repeat([]byte("get k\r\n"), gets)); err != nil {
-			t.Fatal(err)
-		}
-		if err := c.CloseWrite(); err != nil {
-			t.Fatal(err)
-		}
-		n, err := io.Copy(io.Discard, c)
-		if want := int64(gets * (len("VALUE k 0 1024\r\n\r\nEND\r\n") + 1024)); n != want || err != nil {
-			t.Errorf("%d gets and a half-close: got %d bytes (%v), want %d", gets, n, err, want)
-		}
-	}
+	halfClose(t, bootLate(t, func(l *gridtest.Late) { l.Defer = true }), 1, 300, 10000)
 }
 
 func TestLateAndGone(t *testing.T) {

@@ -21,6 +21,7 @@ type Config struct {
 	LogLevel       string // debug, info, warn or error
 	LogFormat      string // auto, console or json
 	Memcached      Memcached
+	TLS            TLS // for the listeners that say nothing about it themselves
 
 	File          string // what was read, empty for none
 	DebugCommands bool
@@ -40,6 +41,7 @@ type Listener struct {
 	ProxyTrusted []netip.Prefix // these speak the PROXY protocol before anything else
 	IdleTimeout  time.Duration  // 0: never
 	UnixMode     os.FileMode    // of the socket file
+	TLS          TLS
 }
 
 // Memcached is what only memcached clients meet.
@@ -112,6 +114,7 @@ func defaults(m Machine) *Config {
 		LogLevel:       "info",
 		LogFormat:      "auto",
 		Memcached:      Memcached{MaxItemSize: 1 << 20},
+		TLS:            newTLS(),
 		origins:        make(map[string]Origin),
 	}
 	if m.Memory == 0 {
@@ -132,4 +135,6 @@ func defaults(m Machine) *Config {
 }
 
 // newListener returns a listener as it is when only its address is given.
-func newListener(address string) Listener { return Listener{Address: address, UnixMode: 0o700} }
+func newListener(address string) Listener {
+	return Listener{Address: address, UnixMode: 0o700, TLS: newTLS()}
+}

@@ -75,7 +75,10 @@ func TestListeners(t *testing.T) {
       deny: [10.1.2.3]
       proxy-protocol: {trusted: [192.0.2.0/24]}
       idle-timeout: 90s
+      tls: {certificates: [a.pem, b.p12], password-file: p, clear: true, client-certificates: optional, client-ca: ca, min-version: 1.3}
     - {address: 'unix:/tmp/s', unix-mode: 0770}
+    - {address: 'a:3'}
+  tls: {certificates: [c.pem], keys: [c.key], suites: [A, B]}
 `
 	c, err := load(t, yaml, nil, nil)
 	if err != nil {
@@ -86,11 +89,16 @@ func TestListeners(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v in\n%s", err, c.YAML(true))
 	}
-	if d := conf.Diff(c, again); len(d) != 0 || len(again.Listeners) != 2 {
+	if d := conf.Diff(c, again); len(d) != 0 || len(again.Listeners) != 3 {
 		t.Errorf("shown and read again: %v differ, in\n%s", d, c.YAML(true))
 	}
 	if l := c.Listeners[1]; l.UnixMode != 0o770 {
 		t.Errorf("unix-mode: got %o, want 770", l.UnixMode)
+	}
+	for i, want := range []string{"a.pem", "", "c.pem"} {
+		if got := c.TLSOf(&c.Listeners[i]); strings.Join(got.Certificates[:min(1, len(got.Certificates))], "") != want {
+			t.Errorf("TLS of listener %d: got %v, want %q", i, got.Certificates, want)
+		}
 	}
 	changed, err := load(t, strings.ReplaceAll(yaml, "[10.1.2.3]", "[]"), nil, nil)
 	if err != nil {
@@ -136,6 +144,13 @@ func TestErrors(t *testing.T) {
 		"c.yaml:3: latticed.listeners[0].allow: a Unix socket has no addresses to judge; unix-mode says who may connect")
 	f("latticed:\n  memory: 2MiB\n  memcached: {max-item-size: 4MiB}\n",
 		"memcached.max-item-size (4MiB, c.yaml:3) is more than memory (2MiB, c.yaml:2)")
+	f("latticed:\n  listeners:\n    - {address: a:1, tls: {certificates: [a], keys: [b, c]}}\n",
+		"c.yaml:3: latticed.listeners[0].tls: want as many keys as certificates or none, got 2 and 1")
+	f("latticed:\n  listeners:\n    - {address: a:1, tls: {client-certificates: required}}\n",
+		"c.yaml:3: latticed.listeners[0].tls: client-certificates needs client-ca, the file with the certificates of who signs them")
+	f("latticed:\n  tls: {self-signed: true, certificates: [a]}\n", "tls: want either self-signed or certificates, not both")
+	f("latticed:\n  tls: {clear: true}\n", "tls: certificates are missing")
+	f("latticed:\n  tls: {min-version: 1.1}\n", `c.yaml:2: latticed.tls.min-version: want 1.2 or 1.3, got "1.1"; did you mean 1.2?`)
 	// All of them at once, in order.
 	f("latticed:\n  memroy: 1\n  log-level: loud\n", "c.yaml:2: latticed.memroy: unknown key; did you mean \"memory\"?\n"+
 		`c.yaml:3: latticed.log-level: want debug or info or warn or error, got "loud"`)

@@ -169,6 +169,9 @@ func (d *decoder) environment(c *Config, env map[string]string) {
 	var known []string
 	for i := range keys {
 		k := &keys[i]
+		if k.flag == "" {
+			continue
+		}
 		name := envName(k.flag)
 		known = append(known, name[len(envPrefix):])
 		v, ok := env[name]
@@ -198,7 +201,7 @@ func (d *decoder) flags(c *Config, flags map[string][]string) {
 	for i := range keys {
 		k := &keys[i]
 		texts := flags[k.flag]
-		if len(texts) == 0 {
+		if k.flag == "" || len(texts) == 0 {
 			continue
 		}
 		if !k.repeat {

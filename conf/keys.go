@@ -33,6 +33,7 @@ type key[T any] struct {
 	repeat bool   // the flag may be repeated, the variable holds a list with commas
 	empty  bool   // an empty value says something
 	hidden bool   // not in help
+	quiet  bool   // config show leaves it out while it has its default
 
 	set  func(dst *T, texts []string) error // one text unless list or repeat
 	show func(src *T) []string              // as set takes it
@@ -46,7 +47,7 @@ func envName(flag string) string {
 }
 
 // keys are all there are. Reading, help, config show and the test of the documentation go by this table.
-var keys = []key[Config]{
+var keys = slices.Concat([]key[Config]{
 	{
 		name: "listeners", flag: "listen", arg: "ADDRESS", repeat: true,
 		usage: "serve `ADDRESS`, HOST:PORT or unix:PATH; may be repeated",
@@ -122,10 +123,24 @@ var keys = []key[Config]{
 			return nil
 		},
 	},
-}
+}, tlsKeys(func(c *Config) *TLS { return &c.TLS }, map[string]key[Config]{
+	"tls.self-signed": {
+		flag: "tls-self-signed", usage: "speak TLS beside clear text, with a certificate made for trying out",
+	},
+	"tls.certificates": {
+		flag: "tls-certificate", arg: "FILE", repeat: true,
+		usage: "speak TLS only, with the certificate in `FILE`: PEM, PKCS#12 or a Java keystore; may be repeated",
+	},
+	"tls.keys": {
+		flag: "tls-key", arg: "FILE", repeat: true, usage: "read the certificate's private key from `FILE`",
+	},
+	"tls.password-file": {
+		flag: "tls-password-file", arg: "FILE", usage: "open the keystore with the first line of `FILE`",
+	},
+}))
 
 // listenerKeys are the keys of one element of listeners.
-var listenerKeys = []key[Listener]{
+var listenerKeys = slices.Concat([]key[Listener]{
 	{
 		name: "address",
 		set: func(l *Listener, t []string) error {
@@ -168,7 +183,7 @@ var listenerKeys = []key[Listener]{
 		},
 		show: func(l *Listener) []string { return []string{fmt.Sprintf("%04o", l.UnixMode)} },
 	},
-}
+}, tlsKeys(func(l *Listener) *TLS { return &l.TLS }, nil))
 
 // protocols that a listener can be restricted to.
 var protocols = []string{"memcached"}
@@ -225,6 +240,9 @@ func decodeListeners(d *decoder, c *Config, name string, n *node) {
 				d.fail(line, here+"."+k, "a Unix socket has no addresses to judge; unix-mode says who may connect")
 			}
 		}
+		if err := l.TLS.check(); err != nil {
+			d.fail(e.line, here+".tls", "%v", err)
+		}
 		c.Listeners = append(c.Listeners, l)
 	}
 }
@@ -234,6 +252,9 @@ func (d *decoder) validate(c *Config) {
 	if c.Memcached.MaxItemSize > c.Memory {
 		d.errs = append(d.errs, fmt.Errorf("memcached.max-item-size (%s, %v) is more than memory (%s, %v)",
 			FormatSize(c.Memcached.MaxItemSize), c.Origin("memcached.max-item-size"), FormatSize(c.Memory), c.Origin("memory")))
+	}
+	if err := c.TLS.check(); err != nil {
+		d.errs = append(d.errs, fmt.Errorf("tls: %w", err))
 	}
 	for i := range c.Listeners {
 		a := c.Listeners[i].Address

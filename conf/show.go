@@ -23,14 +23,17 @@ func Settings(m Machine) []Setting {
 	var all []Setting
 	for i := range keys {
 		k := &keys[i]
+		if k.flag == "" {
+			continue
+		}
 		s := Setting{Flag: k.flag, Env: envName(k.flag), Key: k.name, Arg: k.arg, Usage: k.usage, Hidden: k.hidden, Default: k.def}
 		switch {
 		case k.name == "listeners":
 			for j, l := range c.Listeners {
 				s.Default += strings.Repeat(", ", min(j, 1)) + l.Address
 			}
-		case k.show != nil && k.def == "":
-			s.Default = k.show(c)[0]
+		case k.show != nil && k.def == "" && !k.quiet:
+			s.Default = k.value(c)
 		}
 		all = append(all, s)
 	}
@@ -73,8 +76,9 @@ func (c *Config) YAML(origins bool) string {
 			for j := range c.Listeners {
 				lines = append(lines, c.Listeners[j].lines()...)
 			}
+		case k.quiet && c.Origin(k.name).Kind == Default:
 		case k.name != "":
-			lines = nest(lines, 1, &above, k.name, quote(k.show(c)[0]), note)
+			lines = nest(lines, 1, &above, k.name, k.yaml(c), note)
 		}
 	}
 	width := 0
@@ -101,21 +105,29 @@ func (l *Listener) lines() []line {
 	plain := newListener(l.Address)
 	for i := range listenerKeys {
 		k := &listenerKeys[i]
-		texts := k.show(l)
-		if k.name != "address" && slices.Equal(texts, k.show(&plain)) {
+		if k.name != "address" && slices.Equal(k.show(l), k.show(&plain)) {
 			continue
 		}
-		for j := range texts {
-			texts[j] = quote(texts[j])
-		}
-		value := strings.Join(texts, ", ")
-		if k.list {
-			value = "[" + value + "]"
-		}
-		lines = nest(lines, 3, &above, k.name, value, "")
+		lines = nest(lines, 3, &above, k.name, k.yaml(l), "")
 	}
 	lines[0].indent, lines[0].text = 2, "- "+lines[0].text
 	return lines
+}
+
+// value is what src has, for people.
+func (k *key[T]) value(src *T) string { return strings.Join(k.show(src), " ") }
+
+// yaml is what src has, for a file.
+func (k *key[T]) yaml(src *T) string {
+	texts := k.show(src)
+	for i := range texts {
+		texts[i] = quote(texts[i])
+	}
+	s := strings.Join(texts, ", ")
+	if k.list {
+		s = "[" + s + "]"
+	}
+	return s
 }
 
 // nest appends a key with dots in its name, below its group, which is opened unless it is the one above.
@@ -159,7 +171,7 @@ func Diff(from, to *Config) []Change {
 	}
 	for i := range keys {
 		if k := &keys[i]; k.show != nil {
-			note(k.name, k.show(from)[0], k.show(to)[0], k.live)
+			note(k.name, k.value(from), k.value(to), k.live)
 		}
 	}
 	find := func(c *Config, address string) *Listener {
@@ -177,7 +189,7 @@ func Diff(from, to *Config) []Change {
 		}
 		for j := range listenerKeys {
 			k := &listenerKeys[j]
-			note("listeners["+l.Address+"]."+k.name, strings.Join(k.show(l), " "), strings.Join(k.show(other), " "), k.live)
+			note("listeners["+l.Address+"]."+k.name, k.value(l), k.value(other), k.live)
 		}
 	}
 	for i := range to.Listeners {

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/latticed/latticed/conf"
+	"github.com/latticed/latticed/router/secure"
 )
 
 // stopTimeout bounds an orderly stop.
@@ -233,8 +234,11 @@ func logger(c *conf.Config, w io.Writer) (zerolog.Logger, *level) {
 func greet(out io.Writer, d *Daemon, c *conf.Config, version string) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "latticed %s\n", version)
-	for _, a := range d.Addrs() {
-		fmt.Fprintf(&b, "  listening on %s\n", a)
+	for _, l := range d.listeners {
+		fmt.Fprintf(&b, "  listening on %s%s\n", l.Net.Addr(), encryption(l))
+	}
+	if d.own.PrivateKey != nil {
+		fmt.Fprintf(&b, "  self-signed certificate, for trying out only; its SHA-256 is\n    %s\n", secure.Fingerprint(d.own))
 	}
 	fmt.Fprintf(&b, "  memory for entries: %s\n", conf.FormatSize(c.Memory))
 	if a, ok := d.Addrs()[0].(*net.TCPAddr); ok {

@@ -5,6 +5,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -53,6 +54,7 @@ type Daemon struct {
 	server  *evloop.Server
 
 	listeners []*router.Listener
+	own       tls.Certificate // self-signed, made when first needed
 	accepting sync.WaitGroup
 	failed    chan error // an accept that failed for good
 	background
@@ -161,9 +163,13 @@ func (d *Daemon) listen(c *conf.Config) error {
 			}
 		}
 		kept = append(kept, *l)
-		d.listeners = append(d.listeners, &router.Listener{
+		rl := &router.Listener{
 			Net: ln, Rules: router.Rules{Allow: l.Allow, Deny: l.Deny}, Trusted: l.ProxyTrusted, IdleTimeout: l.IdleTimeout,
-		})
+		}
+		d.listeners = append(d.listeners, rl)
+		if err := d.encrypt(rl, c.TLSOf(l)); err != nil {
+			return fmt.Errorf("listen on %s: %w", l.Address, err)
+		}
 	}
 	c.Listeners = kept
 	return nil
@@ -222,7 +228,10 @@ func (d *Daemon) sweep() {
 }
 
 // Reload applies what can change while running.
-func (d *Daemon) Reload(c *conf.Config) { d.store.SetLimit(c.Memory) }
+func (d *Daemon) Reload(c *conf.Config) {
+	d.store.SetLimit(c.Memory)
+	d.reloadTLS(c)
+}
 
 func (d *Daemon) closeListeners() {
 	for _, l := range d.listeners {

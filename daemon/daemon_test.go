@@ -29,16 +29,7 @@ func boot(t *testing.T, yaml string) *Daemon {
 // bootOn is boot with the grid that wrap makes of the node's own.
 func bootOn(t *testing.T, yaml string, wrap func(grid.Caches) grid.Caches) *Daemon {
 	t.Helper()
-	file := t.TempDir() + "/latticed.yaml"
-	if err := os.WriteFile(file, []byte("latticed:\n"+yaml), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	m := conf.Machine{Memory: 512 << 20, CPUs: 1, Descriptors: 20000}
-	c, err := conf.Load(conf.Sources{Machine: m, Flags: map[string][]string{"config": {file}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := start(c, "test", zerolog.Nop(), wrap)
+	d, err := start(configure(t, yaml), "test", zerolog.Nop(), wrap)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,6 +41,21 @@ func bootOn(t *testing.T, yaml string, wrap func(grid.Caches) grid.Caches) *Daem
 		}
 	})
 	return d
+}
+
+// configure reads yaml below `latticed:`.
+func configure(t *testing.T, yaml string) *conf.Config {
+	t.Helper()
+	file := t.TempDir() + "/latticed.yaml"
+	if err := os.WriteFile(file, []byte("latticed:\n"+yaml), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m := conf.Machine{Memory: 512 << 20, CPUs: 1, Descriptors: 20000}
+	c, err := conf.Load(conf.Sources{Machine: m, Flags: map[string][]string{"config": {file}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 const anyPort = "  listeners: [{address: '127.0.0.1:0'}]\n"

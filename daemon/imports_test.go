@@ -27,7 +27,8 @@ var allowed = map[string][]string{
 	"protocols/memcached": {"protocols", "grid", "access-log"},
 	"protocols/prototest": {"protocols", "grid", "access-log"},
 
-	"router":          {"protocols", "grid", "access-log"},
+	"router":          {"router/secure", "protocols", "grid", "access-log"},
+	"router/secure":   {"protocols", "grid"},
 	"router/evloop":   {"router", "router/stream", "protocols", "grid", "access-log"},
 	"router/stream":   {"router", "protocols", "grid", "access-log"},
 	"router/loopback": {"router", "router/stream", "protocols", "grid", "access-log"},
@@ -49,6 +50,7 @@ var only = map[string][]string{
 	"github.com/rs/zerolog":           {"daemon"},
 	"github.com/valyala/fasthttp":     {"protocols/http1", "protocols/http2", "protocols/rest"},
 	"net/http":                        {"daemon"},
+	"crypto/tls":                      {"router", "daemon", "grid/link"},
 	"github.com/cespare/xxhash/v2":    {"grid/segment", "grid/store", "grid/gridtest"},
 }
 

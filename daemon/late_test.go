@@ -15,10 +15,10 @@ import (
 )
 
 // bootLate starts a daemon whose grid answers everything later and in any order, as other nodes would.
-func bootLate(t *testing.T, set func(*gridtest.Late)) *Daemon {
+func bootLate(t *testing.T, yaml string, set func(*gridtest.Late)) *Daemon {
 	t.Helper()
 	var late *gridtest.Late
-	d := bootOn(t, anyPort, func(c grid.Caches) grid.Caches {
+	d := bootOn(t, yaml, func(c grid.Caches) grid.Caches {
 		late = gridtest.NewLate(c, 1)
 		set(late)
 		late.Start()
@@ -88,7 +88,7 @@ func TestLateGridGivesTheSameBytes(t *testing.T) {
 	inline := boot(t, anyPort)
 	f := func(name string, set func(*gridtest.Late)) {
 		t.Run(name, func(t *testing.T) {
-			d := bootLate(t, set)
+			d := bootLate(t, anyPort, set)
 			var wg sync.WaitGroup
 			for seed := range uint64(8) {
 				want := talk(t, dial(t, inline), conversation(seed), rand.New(rand.NewPCG(seed, 0)))
@@ -116,11 +116,11 @@ func TestLateGridGivesTheSameBytes(t *testing.T) {
 }
 
 func TestLateHalfClose(t *testing.T) {
-	halfClose(t, bootLate(t, func(l *gridtest.Late) { l.Defer = true }), 1, 300, 10000)
+	halfClose(t, bootLate(t, anyPort, func(l *gridtest.Late) { l.Defer = true }), 1, 300, 10000)
 }
 
 func TestLateAndGone(t *testing.T) {
-	d := bootLate(t, func(l *gridtest.Late) { l.Defer = true })
+	d := bootLate(t, anyPort, func(l *gridtest.Late) { l.Defer = true })
 	for i := range 500 {
 		c, err := net.Dial("tcp", d.Addrs()[0].String())
 		if err != nil {

@@ -47,7 +47,7 @@ func (s *proxied) Step(t *protocols.Turn) protocols.Progress {
 			return protocols.Progress{Used: len(t.In), Next: protocols.Close}
 		}
 	}
-	return protocols.Progress{Used: used, Next: protocols.Switch, To: choose(s.l, s.c)}
+	return protocols.Progress{Used: used, Next: protocols.Switch, To: begin(s.l, s.c)}
 }
 
 // Close implements protocols.Session.

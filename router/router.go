@@ -16,6 +16,7 @@ import (
 
 	"github.com/latticed/latticed/grid"
 	"github.com/latticed/latticed/protocols"
+	"github.com/latticed/latticed/router/secure"
 )
 
 // Listener is one address and what is spoken there.
@@ -25,6 +26,8 @@ type Listener struct {
 	Rules       Rules
 	Trusted     []netip.Prefix // who has to begin with a PROXY protocol header; none: nobody may
 	IdleTimeout time.Duration  // 0: none
+	TLS         *secure.Server // nil: none is spoken
+	TLSOnly     bool           // with TLS: clear text is refused
 }
 
 // Rules say which addresses may connect. Deny wins; where Allow has entries, an address must be in one of them. They

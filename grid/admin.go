@@ -11,7 +11,7 @@ type Admin interface {
 	// comes, every entry last stored or used before it is a miss, also those stored after this call; a later Flush
 	// of either kind replaces the one waiting. t is used only for Pending.
 	Flush(at int64, t Ticket) Code
-	// SetLimit changes how many bytes the entries may take (see Charge). Lowering it evicts. False: not possible.
+	// SetLimit changes Stats.Limit. Lowering it evicts. False: not possible.
 	SetLimit(bytes uint64) bool
 	// Stats fills s. It costs the same however many entries there are.
 	Stats(s *Stats, now Time)
@@ -53,7 +53,12 @@ type Entry struct {
 
 // Stats is what a cache counts. Gauges tell about now, counters since start or ResetStats.
 type Stats struct {
-	Entries, Bytes, Limit uint64 // gauges; Bytes by Charge
+	Entries, Bytes uint64 // gauges; Bytes by Charge
+
+	// Memory is what the engine has taken for entries, reservations and index, in bytes, and Limit what it may take: Memory
+	// stays at most Limit. Bytes is what memcached would charge for the same entries; an engine that needs less for an entry
+	// may hold more than Limit by that measure.
+	Memory, Limit uint64 // gauges
 
 	Stored      uint64 // counter: successful stores
 	GetExpired  uint64 // counter: looked up, found expired
@@ -79,7 +84,7 @@ type ClassStats struct {
 	ExpiredUnfetched uint64 // of those, were never read
 }
 
-// Charge is what an entry counts against limits and in statistics, whatever the engine's own overhead: the size that
+// Charge is what an entry counts in statistics, whatever the engine's own overhead: the size that
 // memcached gives the same entry (48 bytes of header, 8 of version, 4 of flags unless 0, key, value, 3 terminators), so
 // that limits and dashboards move over unchanged.
 func Charge(keyLen, valueLen int, flags uint32) int {

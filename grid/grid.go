@@ -137,7 +137,7 @@ type Result struct {
 	Body                      Blob   // instead of Value above StreamMin; the session closes it
 	Version                   uint64 // of the entry after the Op; Get, Touch and a failed Cond: as found
 	Expires                   int64  // ms since 1970, 0 for never; likewise
-	Created, LastUse, MaxIdle int64  // with WantTimes; ms since 1970, ms since 1970, ms
+	Created, LastUse, MaxIdle int64  // with WantTimes; when the lifespan began (0 without one), ms since 1970; ms since 1970; ms
 	Num                       uint64 // Incr, Decr: the number; otherwise the size in bytes of the value after the Op
 }
 

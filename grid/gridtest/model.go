@@ -286,10 +286,18 @@ func expiry(ttl, now int64) int64 {
 	return now + ttl
 }
 
+// lifespan has a lifespan begin now.
+func (x *exec) lifespan(e *entry, ttl int64) {
+	e.expires, e.created = expiry(ttl, x.now), 0
+	if e.expires != 0 {
+		e.created = x.now
+	}
+}
+
 // live changes the lifespan and max-idle of e where the op says so.
 func (x *exec) live(e *entry) {
 	if x.op.TTL != grid.TTLDefault {
-		e.expires = expiry(x.op.TTL, x.now)
+		x.lifespan(e, x.op.TTL)
 	}
 	if x.op.Idle != 0 {
 		e.idle = max(0, x.op.Idle)
@@ -326,7 +334,7 @@ func (x *exec) store(e *entry, val []byte, flags uint32, version uint64) *entry 
 		m.letGo(e.val)
 	}
 	e.val, e.flags, e.version = &value{b: slices.Clone(val)}, flags, version
-	e.created, e.lastUse = x.now, x.now
+	e.lastUse = x.now
 	e.fetched, e.stale, e.claimed = false, false, false
 	m.stats.Stored++
 	return e
@@ -347,7 +355,8 @@ func (x *exec) vivify(val []byte) *entry {
 		return nil
 	}
 	e := x.store(nil, val, x.op.Flags, x.version())
-	e.attr, e.expires, e.idle = x.op.Attr, expiry(x.op.VivifyTTL, x.now), max(0, x.op.Idle)
+	x.lifespan(e, x.op.VivifyTTL)
+	e.attr, e.idle = x.op.Attr, max(0, x.op.Idle)
 	x.r.Code = grid.OK
 	x.r.State |= grid.Vivified
 	x.times(e)
@@ -428,7 +437,8 @@ func (x *exec) put() {
 	if outdated {
 		e.stale, e.claimed = true, was.claimed
 	} else {
-		e.expires, e.idle = expiry(x.op.TTL, x.now), max(0, x.op.Idle)
+		x.lifespan(e, x.op.TTL)
+		e.idle = max(0, x.op.Idle)
 	}
 	if was.val == nil {
 		x.times(e)

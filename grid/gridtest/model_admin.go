@@ -39,7 +39,7 @@ func (m *Model) Stats(s *grid.Stats, now grid.Time) {
 	defer m.mu.Unlock()
 	m.tick(now.Wall)
 	*s = m.stats
-	s.Limit = m.limit
+	s.Memory, s.Limit = m.used(), m.limit
 	for _, e := range m.entries {
 		n := uint64(e.charge())
 		s.Entries++

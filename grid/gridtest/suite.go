@@ -273,8 +273,8 @@ func testBounded(t *testing.T, open func(t *testing.T, o Options) grid.Caches) {
 			} else if code != grid.OK {
 				c.fatalf("got code %d, want OK or Full", code)
 			}
-			if s := c.stats(); s.Bytes+s.Reserved > o.Limit || s.Limit != o.Limit {
-				c.fatalf("got %d bytes and %d reserved, limit %d, want at most %d", s.Bytes, s.Reserved, s.Limit, o.Limit)
+			if s := c.stats(); s.Memory > o.Limit || s.Limit != o.Limit {
+				c.fatalf("got %d bytes taken, limit %d, want at most %d", s.Memory, s.Limit, o.Limit)
 			}
 		}
 		for i := range 3000 {

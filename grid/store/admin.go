@@ -49,6 +49,7 @@ func (s *Store) SetLimit(bytes uint64) bool {
 func (s *Store) Stats(st *grid.Stats, _ grid.Time) {
 	*st = grid.Stats{
 		Bytes:       uint64(max(0, s.used.Load()-s.reserved.Load())),
+		Memory:      uint64(max(0, s.used.Load())),
 		Limit:       uint64(s.limit.Load()),
 		Reserved:    uint64(s.reserved.Load()),
 		PinnedDead:  uint64(s.pinned.Load()),

@@ -187,10 +187,18 @@ func expiry(ttl, now int64) int64 {
 	return now + ttl
 }
 
+// lifespan has a lifespan begin now.
+func (c *call) lifespan(r *record, ttl int64) {
+	r.expires, r.created = expiry(ttl, c.now), 0
+	if r.expires != 0 {
+		r.created = c.now
+	}
+}
+
 // live changes lifespan and max-idle where the op says so.
 func (c *call) live(r *record) {
 	if c.op.TTL != grid.TTLDefault {
-		r.expires = expiry(c.op.TTL, c.now)
+		c.lifespan(r, c.op.TTL)
 	}
 	if c.op.Idle != 0 {
 		r.idle = max(0, c.op.Idle)
@@ -242,7 +250,7 @@ func (c *call) begin(i uint32, small int) (uint32, *record) {
 
 func (c *call) end(i uint32, r *record, version uint64) {
 	r.version, r.epoch = version, c.s.epoch.Load()
-	r.created, r.lastUse = c.now, c.now
+	r.lastUse = c.now
 	r.bits &^= fetched | stale | claimed
 	c.sh.settle(i, r)
 	c.sh.counts.stored++
@@ -278,7 +286,8 @@ func (c *call) vivify(val []byte, body *run) (r *record) {
 	i, r := c.begin(0, len(val))
 	c.set(r, val, body)
 	r.flags, r.attr = c.op.Flags, c.op.Attr
-	r.expires, r.idle = expiry(c.op.VivifyTTL, c.now), max(0, c.op.Idle)
+	c.lifespan(r, c.op.VivifyTTL)
+	r.idle = max(0, c.op.Idle)
 	c.end(i, r, c.version())
 	c.r.Code = grid.OK
 	c.r.State |= grid.Vivified
@@ -364,7 +373,8 @@ func (c *call) put(i uint32) {
 	if outdated {
 		r.bits |= stale | was&claimed
 	} else {
-		r.expires, r.idle = expiry(c.op.TTL, c.now), max(0, c.op.Idle)
+		c.lifespan(r, c.op.TTL)
+		r.idle = max(0, c.op.Idle)
 	}
 	if fresh {
 		c.times(r)
@@ -533,7 +543,7 @@ func (c *call) count(i uint32) {
 		for j := copy(v, digits); j < size; j++ {
 			v[j] = ' '
 		}
-		r.version, r.created, r.lastUse = c.version(), c.now, c.now
+		r.version, r.lastUse = c.version(), c.now
 		r.bits |= used
 	} else {
 		if !c.room(i, len(digits), r.flags) {

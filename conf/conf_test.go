@@ -136,7 +136,7 @@ func TestErrors(t *testing.T) {
 	f("latticed:\n  memory: &a 1GB\n", "c.yaml:2: Anchor is not supported here")
 	f("latticed:\n  listeners: [{protocols: [memcached]}]\n", "c.yaml:2: latticed.listeners[0]: an address is missing")
 	f("latticed:\n  listeners:\n    - {address: a:1, protocols: [memcache]}\n",
-		`c.yaml:3: latticed.listeners[0].protocols: want memcached, got "memcache"; did you mean memcached?`)
+		`c.yaml:3: latticed.listeners[0].protocols: want memcached or http, got "memcache"; did you mean memcached?`)
 	f("latticed:\n  listeners:\n    - {address: a:1, allow: 10.0.0.0/8}\n", "c.yaml:3: latticed.listeners[0].allow: want a list, got one value")
 	f("latticed:\n  listeners:\n    - {address: a:1, allow: [10.0.0.1/8]}\n",
 		"c.yaml:3: latticed.listeners[0].allow: 10.0.0.1/8 has bits beyond its length; did you mean 10.0.0.0/8?")

@@ -186,7 +186,7 @@ var listenerKeys = slices.Concat([]key[Listener]{
 }, tlsKeys(func(l *Listener) *TLS { return &l.TLS }, nil))
 
 // protocols that a listener can be restricted to.
-var protocols = []string{"memcached"}
+var protocols = []string{"memcached", "http"}
 
 func prefixKey(name string, in func(*Listener) *[]netip.Prefix) key[Listener] {
 	return key[Listener]{

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,7 +23,9 @@ import (
 	"github.com/latticed/latticed/grid"
 	"github.com/latticed/latticed/grid/store"
 	"github.com/latticed/latticed/protocols"
+	"github.com/latticed/latticed/protocols/http1"
 	"github.com/latticed/latticed/protocols/memcached"
+	"github.com/latticed/latticed/protocols/rest"
 	"github.com/latticed/latticed/router"
 	"github.com/latticed/latticed/router/evloop"
 )
@@ -98,7 +101,10 @@ func start(c *conf.Config, version string, log zerolog.Logger, wrap func(grid.Ca
 	if a, ok := d.listeners[0].Net.Addr().(*net.TCPAddr); ok {
 		options.Cluster = fmt.Sprintf("%s|%s|%d", a.IP, a.IP, a.Port)
 	}
-	spoken := map[string]protocols.Protocol{"memcached": memcached.New(options)}
+	spoken := []protocols.Protocol{
+		memcached.New(options),
+		http1.New(http1.Options{Service: rest.New(rest.Options{})}),
+	}
 	for i, l := range d.listeners {
 		l.Protocols = choose(spoken, c.Listeners[i].Protocols)
 	}
@@ -119,23 +125,15 @@ func start(c *conf.Config, version string, log zerolog.Logger, wrap func(grid.Ca
 	return d, nil
 }
 
-// choose picks protocols by name; no names pick all, sniffed even while there is only one.
-func choose(spoken map[string]protocols.Protocol, names []string) (list []protocols.Protocol) {
-	if len(names) == 0 {
-		return []protocols.Protocol{spoken["memcached"], nobody{}}
-	}
-	for _, n := range names {
-		list = append(list, spoken[n])
+// choose picks protocols by name; no names pick all.
+func choose(spoken []protocols.Protocol, names []string) (list []protocols.Protocol) {
+	for _, p := range spoken {
+		if len(names) == 0 || slices.Contains(names, p.Name()) {
+			list = append(list, p)
+		}
 	}
 	return list
 }
-
-// nobody recognises nothing. It keeps a listener for all protocols sniffing while only one exists.
-type nobody struct{}
-
-func (nobody) Name() string                          { return "none" }
-func (nobody) Sniff([]byte) protocols.Match          { return protocols.No }
-func (nobody) Open(*protocols.Env) protocols.Session { panic("BUG: nobody was chosen") }
 
 // listen binds every listener. Port 11211 among the defaults may be taken: then the daemon says so and serves the rest.
 func (d *Daemon) listen(c *conf.Config) error {

@@ -25,6 +25,9 @@ var allowed = map[string][]string{
 
 	"protocols":           {"grid", "access-log"},
 	"protocols/memcached": {"protocols", "grid", "access-log"},
+	"protocols/media":     {},
+	"protocols/rest":      {"protocols", "protocols/media", "grid", "access-log"},
+	"protocols/http1":     {"protocols", "protocols/rest", "grid", "access-log"},
 	"protocols/prototest": {"protocols", "grid", "access-log"},
 
 	"router":          {"router/secure", "protocols", "grid", "access-log"},

@@ -8,7 +8,7 @@ import (
 )
 
 // UnknownProtocol is what a client gets whose first bytes nobody recognises.
-const UnknownProtocol = "ERROR unknown protocol: this port speaks memcached\r\n"
+const UnknownProtocol = "ERROR unknown protocol: this port speaks memcached and HTTP\r\n"
 
 // TLSOnly is what a client gets that speaks clear text where that is not allowed.
 const TLSOnly = "ERROR this port speaks TLS only\r\n"

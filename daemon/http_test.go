@@ -1,0 +1,154 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/latticed/latticed/grid/gridtest"
+)
+
+// browse returns a client of the first listener of d.
+func browse(t *testing.T, d *Daemon) *http.Client {
+	t.Helper()
+	addr := d.Addrs()[0]
+	tr := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, addr.Network(), addr.String())
+	}, DisableCompression: true}
+	t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+// call makes a request; fields are pairs of name and value.
+func call(t *testing.T, c *http.Client, method, path string, body io.Reader, fields ...string) (*http.Response, string) {
+	t.Helper()
+	r, err := http.NewRequest(method, "http://localhost"+path, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(fields); i += 2 {
+		if r.Header.Set(fields[i], fields[i+1]); fields[i] == "Host" {
+			r.Host = fields[i+1]
+		}
+	}
+	a, err := c.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Body.Close()
+	b, err := io.ReadAll(a.Body)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, path, err)
+	}
+	return a, string(b)
+}
+
+const keys = "/rest/v2/caches/default/"
+
+func TestMemcachedAndHTTPShareEntries(t *testing.T) {
+	for _, listener := range []string{anyPort, "  listeners: [{address: 'unix:" + t.TempDir() + "/s'}]\n"} {
+		d := boot(t, listener)
+		mc, err := net.Dial(d.Addrs()[0].Network(), d.Addrs()[0].String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer mc.Close()
+		web := browse(t, d)
+		ask(t, mc, "set k 7 0 5\r\nhello\r\n", "STORED\r\n")
+		if a, got := call(t, web, "GET", keys+"k", nil); a.StatusCode != 200 || got != "hello" || a.Header.Get("Content-Type") != "application/octet-stream" {
+			t.Errorf("GET: got %d %v %q", a.StatusCode, a.Header, got)
+		}
+		if a, _ := call(t, web, "PUT", keys+"k", strings.NewReader("world"), "Content-Type", "text/plain"); a.StatusCode != 204 {
+			t.Errorf("PUT: got %d", a.StatusCode)
+		}
+		ask(t, mc, "get k\r\n", "VALUE k 0 5\r\nworld\r\nEND\r\n")
+		if a, _ := call(t, web, "PUT", keys+"with%20space", strings.NewReader("v")); a.StatusCode != 204 {
+			t.Errorf("PUT: got %d", a.StatusCode)
+		}
+		ask(t, mc, "mg d2l0aCBzcGFjZQ== b k v\r\n", "VA 1 kd2l0aCBzcGFjZQ== b\r\nv\r\n")
+		if a, _ := call(t, web, "DELETE", keys+"k", nil); a.StatusCode != 204 {
+			t.Errorf("DELETE: got %d", a.StatusCode)
+		}
+		ask(t, mc, "get k\r\n", "END\r\n")
+	}
+}
+
+// What does not fit between two shards' locks is streamed, with and without an announced length, also when windows and
+// pieces come bit by bit.
+func TestLargeValuesByHTTP(t *testing.T) {
+	value := bytes.Repeat([]byte("0123456789abcdef"), 2<<20/16)
+	late := bootLate(t, anyPort, func(l *gridtest.Late) { l.Slow = true })
+	for _, d := range []*Daemon{boot(t, anyPort), late} {
+		web := browse(t, d)
+		for _, body := range []io.Reader{bytes.NewReader(value), io.MultiReader(bytes.NewReader(value))} {
+			put, text := call(t, web, "PUT", keys+"k", body)
+			if put.StatusCode != 204 {
+				t.Fatalf("PUT: got %d %s", put.StatusCode, text)
+			}
+			get, got := call(t, web, "GET", keys+"k", nil)
+			if get.StatusCode != 200 || got != string(value) || get.Header.Get("Etag") != put.Header.Get("Etag") {
+				t.Errorf("GET: got %d, %d bytes, tag %s, want %d bytes, tag %s", get.StatusCode, len(got), get.Header.Get("Etag"), len(value), put.Header.Get("Etag"))
+			}
+			head, _ := call(t, web, "HEAD", keys+"k", nil)
+			if head.StatusCode != 200 || head.ContentLength != int64(len(value)) {
+				t.Errorf("HEAD: got %d, length %d", head.StatusCode, head.ContentLength)
+			}
+		}
+	}
+}
+
+// Of many who add one to a number by If-Match, each succeeds exactly once a number.
+func TestConditionalWritesAreAtomic(t *testing.T) {
+	late := bootLate(t, anyPort, func(l *gridtest.Late) { l.Defer = true })
+	for _, d := range []*Daemon{boot(t, anyPort), late} {
+		first, _ := call(t, browse(t, d), "PUT", keys+"n", strings.NewReader("0"))
+		const clients, each = 4, 25
+		done := make(chan error, clients)
+		for range clients {
+			web := browse(t, d)
+			go func() {
+				for won := 0; won < each; {
+					r, err := web.Get("http://localhost" + keys + "n")
+					if err != nil {
+						done <- err
+						return
+					}
+					b, _ := io.ReadAll(r.Body)
+					r.Body.Close()
+					var n int
+					fmt.Sscan(string(b), &n)
+					q, _ := http.NewRequest("PUT", "http://localhost"+keys+"n", strings.NewReader(fmt.Sprint(n+1)))
+					q.Header.Set("If-Match", r.Header.Get("Etag"))
+					a, err := web.Do(q)
+					if err != nil {
+						done <- err
+						return
+					}
+					a.Body.Close()
+					switch a.StatusCode {
+					case 204:
+						won++
+					case 412, 503:
+					default:
+						done <- fmt.Errorf("PUT: got %d", a.StatusCode)
+						return
+					}
+				}
+				done <- nil
+			}()
+		}
+		for range clients {
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, got := call(t, browse(t, d), "GET", keys+"n", nil); got != fmt.Sprint(clients*each) {
+			t.Errorf("got %s, want %d; first tag %s", got, clients*each, first.Header.Get("Etag"))
+		}
+	}
+}

@@ -1,0 +1,127 @@
+package http1
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/latticed/latticed/protocols"
+	"github.com/latticed/latticed/protocols/rest"
+)
+
+// largeRoom is how much of a large value goes into one write where Tail cannot be used.
+const largeRoom = 256 << 10
+
+// send writes what is ready, in order. done: the Step ends with next.
+func (w *work) send() (next protocols.Next, done bool) {
+	s := w.s
+	n := 0
+	for n < len(s.owed) && !done {
+		m := s.owed[n]
+		if m.expect {
+			w.Out = append(w.Out, "HTTP/1.1 100 Continue\r\n\r\n"...)
+			m.expect = false
+		}
+		if m.State != rest.Ready {
+			break
+		}
+		if !m.begun {
+			if len(w.Out) >= w.Room {
+				next, done = protocols.Flush, true
+				break
+			}
+			w.Out = s.p.appendHead(w.Out, m, w.Now.Wall)
+			w.Out = append(w.Out, m.Body...)
+			m.Body, m.begun = nil, true
+		}
+		if m.Blob != nil {
+			if next, done = w.sendBlob(m); done {
+				break
+			}
+		}
+		if !m.received {
+			break // the rest of its body is still to be thrown away
+		}
+		s.p.put(m)
+		n++
+	}
+	s.owed = slices.Delete(s.owed, 0, n)
+	if len(s.owed) == 0 && cap(s.owed) > 32 {
+		s.owed = nil
+	}
+	return next, done
+}
+
+// sendBlob hands out the next piece of a large value.
+func (w *work) sendBlob(m *message) (next protocols.Next, done bool) {
+	m.off += m.tail
+	m.tail = 0
+	for m.off < m.Blob.Len() {
+		if !w.CanTail && len(w.Out) >= max(w.Room, min(largeRoom, 4*w.Room)) {
+			return protocols.Flush, true
+		}
+		want := m.Blob.Len() - m.off
+		if !w.CanTail {
+			want = min(want, largeRoom)
+		}
+		p := m.Blob.Piece(m.off, want)
+		if len(p) == 0 {
+			return protocols.Park, true
+		}
+		if w.CanTail {
+			w.Tail, m.tail = p, len(p)
+			return protocols.Flush, true
+		}
+		w.Out = append(w.Out, p...)
+		m.off += len(p)
+	}
+	m.Blob.Close()
+	m.Blob = nil
+	return 0, false
+}
+
+// date is a Date field as it was last written.
+type date struct {
+	second int64
+	text   []byte
+}
+
+func (p *Protocol) dateOf(ms int64) []byte {
+	d := p.date.Load()
+	if d == nil || d.second != ms/1000 {
+		d = &date{second: ms / 1000, text: rest.AppendDate(nil, ms)}
+		p.date.Store(d)
+	}
+	return d.text
+}
+
+// appendHead appends status line and fields. What is about the connection is decided here, the rest was by rest.
+func (p *Protocol) appendHead(dst []byte, m *message, now int64) []byte {
+	status := m.Res.StatusCode()
+	dst = append(dst, "HTTP/1.1 "...)
+	dst = strconv.AppendInt(dst, int64(status), 10)
+	dst = append(dst, ' ')
+	dst = append(dst, fasthttp.StatusMessage(status)...)
+	dst = append(dst, "\r\nDate: "...)
+	dst = append(dst, p.dateOf(now)...)
+	dst = append(dst, '\r', '\n')
+	for name, value := range m.Res.All() {
+		dst = append(dst, name...)
+		dst = append(dst, ':', ' ')
+		dst = append(dst, value...)
+		dst = append(dst, '\r', '\n')
+	}
+	if status >= 200 && status != fasthttp.StatusNoContent && status != fasthttp.StatusNotModified {
+		dst = append(dst, "Content-Length: "...)
+		dst = strconv.AppendInt(dst, int64(m.Length), 10)
+		dst = append(dst, '\r', '\n')
+	}
+	switch {
+	case m.last:
+		dst = append(dst, "Connection: close\r\n"...)
+	case m.minor == 0:
+		dst = append(dst, "Connection: keep-alive\r\n"...)
+	}
+	return append(dst, '\r', '\n')
+}

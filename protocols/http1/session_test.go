@@ -1,0 +1,415 @@
+package http1_test
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/latticed/latticed/grid"
+	"github.com/latticed/latticed/grid/gridtest"
+	"github.com/latticed/latticed/protocols"
+	"github.com/latticed/latticed/protocols/http1"
+	"github.com/latticed/latticed/protocols/rest"
+)
+
+// now is when the tests happen: Tue, 14 Nov 2023 22:13:20 GMT.
+var now = grid.Time{Wall: 1.7e12}
+
+// how is one way to drive a session.
+type how struct {
+	cut  int // bytes at a time at most; 0 for all at once
+	room int
+	tail bool
+	late bool
+	seed uint64
+}
+
+// mailbox is the grid.Late of one connection.
+type mailbox struct {
+	list  []protocols.Answer
+	woken bool
+}
+
+func (m *mailbox) Answer(_ uint64, seq uint32, r *grid.Result) {
+	a := protocols.Answer{Seq: seq, Res: *r}
+	a.Res.Value = bytes.Clone(r.Value)
+	m.list = append(m.list, a)
+}
+func (m *mailbox) Wake(uint64) { m.woken = true }
+
+// drive sends input to a fresh session over a fresh grid and returns everything it answered.
+func drive(t testing.TB, input []byte, h how) []byte {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(h.seed, 1))
+	var caches grid.Caches = gridtest.NewModel(gridtest.Options{})
+	late := gridtest.NewLate(caches, h.seed)
+	if h.late {
+		late.Share, late.Slow = 60, true
+		caches = late
+	}
+	p := http1.New(http1.Options{Service: rest.New(rest.Options{MaxContent: 100_000})})
+	s := p.Open(&protocols.Env{Conn: 1, Caches: caches, Limits: protocols.DefaultLimits})
+	defer func() {
+		s.Close()
+		late.DeliverAll()
+	}()
+	batch := grid.NewBatch(h.room)
+	box := &mailbox{}
+	var unread, out []byte
+	for steps, most := 0, 100*len(input)+100000; ; steps++ {
+		if steps > most {
+			t.Fatalf("the session makes no progress at %.40q; %+v, answered ...%q", unread, h, out[max(0, len(out)-60):])
+		}
+		in := bytes.Clone(unread)
+		turn := protocols.Turn{
+			In: in, EOF: len(input) == 0, Room: h.room, CanTail: h.tail, Now: now, Batch: batch, Late: box.list,
+		}
+		box.list, box.woken = nil, false
+		batch.Reset()
+		batch.Late = box
+		pr := s.Step(&turn)
+		out = append(append(out, turn.Out...), turn.Tail...)
+		for i := range in {
+			in[i] = '#' // nothing of the input may be kept
+		}
+		unread = unread[pr.Used:]
+		for range rng.IntN(3) {
+			late.Deliver()
+		}
+		switch {
+		case pr.Next == protocols.Close:
+			return out
+		case pr.Next == protocols.Flush:
+			continue
+		case pr.Next == protocols.Park:
+			if !late.Deliver() && len(box.list) == 0 && !box.woken {
+				t.Fatalf("parked for ever at %.40q; %+v, answered ...%q", unread, h, out[max(0, len(out)-60):])
+			}
+			continue
+		case len(input) == 0 && pr.Held == 0:
+			return out
+		case len(input) == 0:
+			late.DeliverAll()
+		}
+		if n := len(input); n > 0 {
+			if h.cut > 0 {
+				n = min(n, 1+rng.IntN(h.cut))
+			}
+			unread = append(unread, input[:n]...)
+			input = input[n:]
+		}
+	}
+}
+
+// bare drops what is the same in every answer, and CR.
+func bare(out []byte) string {
+	s := strings.ReplaceAll(string(out), "Date: Tue, 14 Nov 2023 22:13:20 GMT\r\n", "")
+	return strings.ReplaceAll(s, "\r", "")
+}
+
+const base = "/rest/v2/caches/default/"
+
+// put and get write requests.
+func put(key, value string, fields ...string) string {
+	return fmt.Sprintf("PUT %s%s HTTP/1.1\r\nHost: localhost\r\n%sContent-Length: %d\r\n\r\n%s", base, key, lines(fields), len(value), value)
+}
+
+func verb(verb, key string, fields ...string) string {
+	return fmt.Sprintf("%s %s%s HTTP/1.1\r\nHost: localhost\r\n%s\r\n", verb, base, key, lines(fields))
+}
+
+func get(key string, fields ...string) string { return verb("GET", key, fields...) }
+
+func lines(fields []string) (s string) {
+	for _, f := range fields {
+		s += f + "\r\n"
+	}
+	return s
+}
+
+func TestAnswers(t *testing.T) {
+	f := func(request, want string) {
+		t.Helper()
+		if got := bare(drive(t, []byte(request), how{room: 64 << 10, tail: true})); got != want {
+			t.Errorf("%.200q:\ngot  %q\nwant %q", request, got, want)
+		}
+	}
+	const text = "Content-Type: text/plain"
+	stored := "HTTP/1.1 204 No Content\nEtag: 1461965704\n\n" // of v1
+	v1 := put("k", "v1", text)
+	f(v1+get("k"), stored+"HTTP/1.1 200 OK\nContent-Type: text/plain\nEtag: 1461965704\nContent-Length: 2\n\nv1")
+	f(put("k", "v1")+get("k"), stored+"HTTP/1.1 200 OK\nContent-Type: application/octet-stream\nEtag: 1461965704\nContent-Length: 2\n\nv1")
+	f(v1+verb("HEAD", "k"), stored+"HTTP/1.1 200 OK\nContent-Type: text/plain\nEtag: 1461965704\nContent-Length: 2\n\n")
+	f(get("none"), "HTTP/1.1 404 Not Found\nContent-Length: 0\n\n")
+	f(put("k", ""), "HTTP/1.1 204 No Content\nEtag: 89125410\n\n")
+	f(verb("PUT", "k"), "HTTP/1.1 204 No Content\nEtag: 89125410\n\n")
+	f(v1+strings.Replace(put("k", "v2"), "PUT", "POST", 1), stored+
+		"HTTP/1.1 409 Conflict\nContent-Type: text/plain; charset=utf-8\nContent-Length: 23\n\nAn entry already exists")
+	f(v1+verb("DELETE", "k")+verb("DELETE", "k"), stored+"HTTP/1.1 204 No Content\n\nHTTP/1.1 404 Not Found\nContent-Length: 0\n\n")
+	f(put("a%2Fb+c", "v1")+get("a%2fb%20c", "Accept: text/plain"), stored+
+		"HTTP/1.1 200 OK\nContent-Type: text/plain\nEtag: 1461965704\nContent-Length: 2\n\nv1")
+	f(put("k", "a=b+c%20d", "Content-Type: application/x-www-form-urlencoded")+get("k"),
+		"HTTP/1.1 204 No Content\nEtag: 1225771008\n\nHTTP/1.1 200 OK\nContent-Type: text/plain\nEtag: 1225771008\nContent-Length: 7\n\na=b c d")
+
+	// Conditions.
+	notModified := "HTTP/1.1 304 Not Modified\nEtag: 1461965704\n\n"
+	whole := "HTTP/1.1 200 OK\nContent-Type: text/plain\nEtag: 1461965704\nContent-Length: 2\n\nv1"
+	failed := "HTTP/1.1 412 Precondition Failed\nContent-Length: 0\n\n"
+	f(v1+get("k", "If-None-Match: 1461965704"), stored+notModified)
+	f(v1+get("k", `If-None-Match: "1", W/"1461965704"`), stored+notModified)
+	f(v1+get("k", "If-None-Match: 1"), stored+whole)
+	f(v1+get("k", "If-Match: 1461965704"), stored+whole)
+	f(v1+get("k", "If-Match: *"), stored+whole)
+	f(v1+get("k", "If-Match: 123"), stored+strings.Replace(failed, "\nContent", "\nEtag: 1461965704\nContent", 1))
+	f(v1+put("k", "v2", "If-None-Match: 1461965704")+get("k"), stored+"HTTP/1.1 304 Not Modified\n\n"+whole)
+	f(v1+put("k", "v2", "If-None-Match: *")+get("k"), stored+failed+whole)
+	f(v1+put("k", "v2", "If-Match: 123")+get("k"), stored+failed+whole)
+	f(v1+put("k", "v1", text, "If-Match: 1461965704")+get("k"), stored+stored+whole)
+	f(put("k", "v1", "If-Match: *"), failed)
+	f(put("k", "v1", text, "If-None-Match: *")+get("k"), stored+whole)
+	f(v1+verb("DELETE", "k", "If-None-Match: 123"), stored+failed)
+	f(v1+verb("DELETE", "k", "If-Match: 123"), stored+failed)
+	f(v1+verb("DELETE", "k", "If-None-Match: 1461965704"), stored+"HTTP/1.1 204 No Content\n\n")
+	f(verb("DELETE", "k", "If-Match: 123"), "HTTP/1.1 404 Not Found\nContent-Length: 0\n\n")
+
+	// Lifespans.
+	aged := put("k", "v1", text, "timeToLiveSeconds: 600")
+	f(aged+get("k"), stored+"HTTP/1.1 200 OK\nContent-Type: text/plain\nEtag: 1461965704\ntimeToLiveSeconds: 600\ncreated: 1700000000000\n"+
+		"Last-Modified: Tue, 14 Nov 2023 22:13:20 GMT\nExpires: Tue, 14 Nov 2023 22:23:20 GMT\nCache-Control: max-age=600\nContent-Length: 2\n\nv1")
+	f(put("k", "v1", text, "maxIdleTimeSeconds: +50 ")+get("k"), stored+"HTTP/1.1 200 OK\nContent-Type: text/plain\nEtag: 1461965704\n"+
+		"maxIdleTimeSeconds: 50\nlastUsed: 1700000000000\nExpires: Tue, 14 Nov 2023 22:14:10 GMT\nCache-Control: max-age=50\nContent-Length: 2\n\nv1")
+	f(put("k", "v1", text, "timeToLiveSeconds: abc", "maxIdleTimeSeconds: -1")+get("k"), stored+whole)
+	f(aged+get("k", "If-Modified-Since: Thu, 01 Jan 2099 00:00:00 GMT"), stored+notModified)
+	f(aged+get("k", "If-Unmodified-Since: Sat, 01 Jan 2000 00:00:00 GMT"),
+		stored+strings.Replace(failed, "\nContent", "\nEtag: 1461965704\nContent", 1))
+	f(v1+get("k", "If-Unmodified-Since: Sat, 01 Jan 2000 00:00:00 GMT"), stored+whole)
+	f(aged+get("k", "If-Modified-Since: yesterday"), stored+
+		"HTTP/1.1 400 Bad Request\nContent-Type: text/plain; charset=utf-8\nContent-Length: 30\n\nCould not parse date yesterday")
+	f(aged+get("k", "Cache-Control: min-fresh=5000"), stored+"HTTP/1.1 404 Not Found\nEtag: 1461965704\nContent-Length: 0\n\n")
+	f(v1+get("k", "Cache-Control: no-transform, min-fresh=5000"), stored+whole)
+
+	// What is not there or not right.
+	says := func(status, text string) string {
+		return fmt.Sprintf("HTTP/1.1 %s\nContent-Type: text/plain; charset=utf-8\nContent-Length: %d\n\n%s", status, len(text), text)
+	}
+	f(get("k?action=nope"), says("400 Bad Request", "Invalid 'action' parameter supplied"))
+	f(get("k?action="), says("400 Bad Request", "Invalid action"))
+	f(put("k", "v1", "flags: NO_SUCH_FLAG"), says("400 Bad Request", "No enum constant org.infinispan.context.Flag.NO_SUCH_FLAG"))
+	f(get("a/b"), says("404 Not Found", "Resource not found"))
+	f(verb("OPTIONS", "k"), says("405 Method Not Allowed", "Not allowed"))
+	f(verb("PATCH", "k"), "HTTP/1.1 403 Forbidden\nContent-Length: 0\n\n")
+	f(get("a%zz"), "HTTP/1.1 400 Bad Request\nContent-Length: 0\n\n")
+	f(v1+get("k", "Accept: image/png"), stored+says("406 Not Acceptable", "ISPN012007: Cannot convert to image/png"))
+	f(v1+get("k", "Accept: ignored/wrong , text/plain"), stored+whole)
+	f(put("k", "v1", "Content-Type: foo"), says("400 Bad Request",
+		"ISPN000930: Invalid media type 'foo': must contain a type and a subtype separated by '/'"))
+	f("GET /rest/v2/caches/none/k HTTP/1.1\r\nHost: a\r\n\r\n", says("404 Not Found",
+		"ISPN012010: Cache with name 'none' not found amongst the configured caches"))
+	f(v1+"GET http://localhost/rest/v3/caches/default/entries/k HTTP/1.1\r\nHost: a\r\n\r\n", stored+whole)
+
+	// Connections.
+	f("GET "+base+"k HTTP/1.0\r\n\r\n"+get("k"), "HTTP/1.1 404 Not Found\nContent-Length: 0\nConnection: close\n\n")
+	f("GET "+base+"k HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"+get("k", "Connection: close")+get("k"),
+		"HTTP/1.1 404 Not Found\nContent-Length: 0\nConnection: keep-alive\n\nHTTP/1.1 404 Not Found\nContent-Length: 0\nConnection: close\n\n")
+	f("\r\n\r\n"+v1, stored)
+	chunked := "PUT " + base + "k HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Type: text/plain\r\n"
+	f(chunked+"\r\n1\r\nv\r\n001;ext=\"a\"\r\n1\r\n0\r\nTrailer: x\r\n\r\n"+get("k"), stored+whole)
+	f(put("k", "v1", "Expect: 100-continue"), "HTTP/1.1 100 Continue\n\n"+stored)
+	f(put("k", strings.Repeat("v", 120_000)), "HTTP/1.1 413 Request Entity Too Large\nContent-Length: 0\n\n")
+	f(put("k", strings.Repeat("v", 120_000), "Expect: 100-continue"),
+		"HTTP/1.1 413 Request Entity Too Large\nContent-Length: 0\nConnection: close\n\n")
+	f(chunked+"\r\n1d4c0\r\n"+strings.Repeat("v", 120_000)+"\r\n0\r\n\r\n",
+		"HTTP/1.1 413 Request Entity Too Large\nContent-Length: 0\nConnection: close\n\n")
+}
+
+// What one server reads in one way and the next in another is refused, and nothing behind it is looked at.
+func TestNothingIsSmuggled(t *testing.T) {
+	line := "PUT " + base + "k HTTP/1.1\r\n"
+	host := "Host: a\r\n"
+	for _, c := range []struct{ request, status string }{
+		{line + host + "Content-Length: 1\r\nContent-Length: 2\r\n\r\nab", "400"},
+		{line + host + "Content-Length: 1\r\nContent-Length: 1\r\n\r\na", "400"},
+		{line + host + "Content-Length: 1, 1\r\n\r\na", "400"},
+		{line + host + "Content-Length: +1\r\n\r\na", "400"},
+		{line + host + "Content-Length: -1\r\n\r\na", "400"},
+		{line + host + "Content-Length: 0x1\r\n\r\na", "400"},
+		{line + host + "Content-Length:\r\n\r\na", "400"},
+		{line + host + "Content-Length: 99999999999999999999\r\n\r\na", "400"},
+		{line + host + "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400"},
+		{line + host + "Transfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n0\r\n\r\n", "400"},
+		{line + host + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400"},
+		{line + host + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "501"},
+		{line + host + "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", "501"},
+		{line + host + "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n", "400"},
+		{line + host + "Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n", "400"},
+		{"PUT " + base + "k HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400"},
+		{line + host + "Content-Length : 1\r\n\r\na", "400"},
+		{line + host + " Content-Length: 1\r\n\r\na", "400"},
+		{line + host + "A: b\r\n folded\r\n\r\n", "400"},
+		{line + host + "A: b\r\n\tContent-Length: 1\r\n\r\n", "400"},
+		{line + host + "A: b\nContent-Length: 1\r\n\r\na", "400"},
+		{line + host + "A: b\rContent-Length: 1\r\n\r\na", "400"},
+		{line + host + "A: b\x00c\r\n\r\n", "400"},
+		{line + host + "A b\r\n\r\n", "400"},
+		{line + host + ": b\r\n\r\n", "400"},
+		{line + host + "A\x00: b\r\n\r\n", "400"},
+		{line + host + "Host: b\r\n\r\n", "400"},
+		{line + "Host: a b\r\n\r\n", "400"},
+		{line + "Host: a@b\r\n\r\n", "400"},
+		{line + "\r\n", "400"},
+		{"GET / HTTP/1.1\nHost: a\n\n", "400"},
+		{"GET  / HTTP/1.1\r\n" + host + "\r\n", "400"},
+		{"GET /a b HTTP/1.1\r\n" + host + "\r\n", "400"},
+		{"GET /\x00 HTTP/1.1\r\n" + host + "\r\n", "400"},
+		{"GET / HTTP/1.1 \r\n" + host + "\r\n", "400"},
+		{"GET /\r\n\r\n", "400"},
+		{"GET / FTP/1.1\r\n" + host + "\r\n", "400"},
+		{"GET / HTTP/1\r\n" + host + "\r\n", "400"},
+		{"GET / HTTP/2.0\r\n" + host + "\r\n", "505"},
+		{"GET / http/1.1\r\n" + host + "\r\n", "400"},
+		{"GET /" + strings.Repeat("a", 4096) + " HTTP/1.1\r\n" + host + "\r\n", "414"},
+		{"GET / HTTP/1.1\r\n" + host + "A: " + strings.Repeat("a", 8192) + "\r\n\r\n", "431"},
+		{"GET / HTTP/1.1\r\n" + host + strings.Repeat("A: b\r\n", 1400) + "\r\n", "431"},
+		{line + host + "Expect: 200-ok\r\n\r\n", "417"},
+	} {
+		for _, h := range []how{{room: 64 << 10}, {room: 64 << 10, cut: 3, seed: 1}} {
+			got := bare(drive(t, []byte(c.request+get("behind")), h))
+			if !strings.HasPrefix(got, "HTTP/1.1 "+c.status+" ") || !strings.Contains(got, "\nConnection: close\n\n") || strings.Count(got, "HTTP/1.1 ") != 1 {
+				t.Errorf("%.100q: got %q, want one %s and a close", c.request, got, c.status)
+			}
+		}
+	}
+	chunked := line + host + "Transfer-Encoding: chunked\r\n\r\n"
+	for _, b := range []string{
+		"-1\r\na\r\n0\r\n\r\n", "0x1\r\na\r\n0\r\n\r\n", "+1\r\na\r\n0\r\n\r\n", " 1\r\na\r\n0\r\n\r\n", "1 \r\na\r\n0\r\n\r\n", "\r\n", "g\r\n",
+		"1\r\nab\r\n0\r\n\r\n", "1\r\na\n0\r\n\r\n", "1\na\r\n0\r\n\r\n", "1\r\na\r0\r\n\r\n", "1\r\na\r\n0\r\nbad trailer\r\n\r\n",
+		"1;a=\x00\r\na\r\n0\r\n\r\n", "1;" + strings.Repeat("x", 300) + "\r\na\r\n0\r\n\r\n", "ffffffffffffffff\r\na",
+		"1\r\na\r\n0\r\nA: " + strings.Repeat("b", 9000) + "\r\n\r\n",
+	} {
+		for _, h := range []how{{room: 64 << 10}, {room: 64 << 10, cut: 3, seed: 1}} {
+			got := bare(drive(t, []byte(chunked+b+get("behind")), h))
+			if !strings.HasPrefix(got, "HTTP/1.1 400 ") || !strings.Contains(got, "\nConnection: close\n\n") || strings.Count(got, "HTTP/1.1 ") != 1 {
+				t.Errorf("chunks %.60q: got %q, want one 400 and a close", b, got)
+			}
+		}
+	}
+}
+
+// scripts are inputs whose answers must not depend on how they are driven.
+func scripts() []string {
+	large := strings.Repeat("0123456789abcdef", 5000)
+	var many strings.Builder
+	for i := range 100 {
+		many.WriteString(put(fmt.Sprintf("k%d", i%7), strings.Repeat("v", i*37), "Content-Type: text/plain"))
+		many.WriteString(get(fmt.Sprintf("k%d", i%5)))
+		many.WriteString(verb("HEAD", fmt.Sprintf("k%d", i%9)))
+	}
+	cond := put("c", "v1") + put("c", "v2", "If-Match: 1461965704") + get("c") + put("c", "v3", "If-Match: 1461965704") +
+		put("c", "v4", "If-None-Match: *") + verb("DELETE", "c", "If-None-Match: 1") + get("c") + verb("DELETE", "c") + get("c")
+	chunks := "PUT " + base + "l HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" +
+		"9c40\r\n" + large[:40000] + "\r\n9c40\r\n" + large[40000:] + "\r\n0\r\n\r\n"
+	return []string{
+		many.String(), cond,
+		put("l", large) + get("l") + get("l") + verb("HEAD", "l") + put("l", large, "If-None-Match: *") + get("k") + put("l", large+"x", "If-Match: *") + get("l"),
+		chunks + get("l") + put("l", large, "Expect: 100-continue") + get("l", "Connection: close") + get("x"),
+		put("k", strings.Repeat("v", 120_000)) + get("k") + "junk\r\n\r\n",
+		get("a") + "GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n" + get("a"),
+		put("k", strings.Repeat("v", 16<<10)) + strings.Repeat(get("k"), 40),
+	}
+}
+
+func TestAnyDriveGivesTheSameBytes(t *testing.T) {
+	for i, script := range scripts() {
+		want := drive(t, []byte(script), how{room: 64 << 10, tail: true})
+		for seed := range uint64(12) {
+			h := how{cut: []int{0, 1, 7, 900, 30000}[seed%5], room: []int{1, 100, 5000, 64 << 10}[seed%4], tail: seed%2 == 0, late: seed > 3, seed: seed}
+			if h.cut == 1 && len(script) > 50_000 {
+				h.cut = 11
+			}
+			if got := drive(t, []byte(script), h); !bytes.Equal(got, want) {
+				k := 0
+				for k < min(len(got), len(want)) && got[k] == want[k] {
+					k++
+				}
+				t.Errorf("script %d, %+v: differs at byte %d of %d:\ngot  %.300q\nwant %.300q", i, h, k, len(want), got[max(0, k-100):], want[max(0, k-100):])
+			}
+		}
+	}
+}
+
+func FuzzStep(f *testing.F) {
+	for _, s := range scripts() {
+		if len(s) < 20_000 {
+			f.Add([]byte(s), uint64(3))
+		}
+	}
+	f.Fuzz(func(t *testing.T, input []byte, seed uint64) {
+		if len(input) > 64<<10 {
+			return
+		}
+		want := drive(t, input, how{room: 64 << 10, tail: true})
+		h := how{cut: 1 + int(seed%97), room: 1 + int(seed%5000), tail: seed%2 == 0, late: seed%3 == 0, seed: seed}
+		if got := drive(t, input, h); !bytes.Equal(got, want) {
+			t.Errorf("%+v: got %q, want %q", h, got, want)
+		}
+	})
+}
+
+// stub is a grid that says OK to everything.
+type stub struct{}
+
+func (stub) Open(string, grid.Principal) (grid.Cache, error)           { return stub{}, nil }
+func (stub) Admin(string, grid.Principal) (grid.Admin, error)          { return nil, nil }
+func (stub) Reserve(*grid.Op, int, grid.Ticket) (grid.Slot, grid.Code) { return nil, grid.Full }
+func (stub) Do(b *grid.Batch) int {
+	for i := range b.Ops {
+		b.Res[i] = grid.Result{Code: grid.OK, Value: stubValue, Created: 1.6e12, Expires: 1.8e12, MaxIdle: 9000}
+	}
+	return len(b.Ops)
+}
+
+var stubValue = []byte("value")
+
+func TestStepAllocatesNothing(t *testing.T) {
+	for _, request := range []string{
+		get("k"), get("k", "User-Agent: curl/8", "Accept: */*", "If-None-Match: 17"), verb("HEAD", "a%20b"), put("k", "value"),
+		put("k", "value", "Content-Type: text/plain; charset=utf-8", "timeToLiveSeconds: 60"), verb("DELETE", "k"),
+		put("k", "value", "If-Match: *"),
+	} {
+		p := http1.New(http1.Options{Service: rest.New(rest.Options{})})
+		s := p.Open(&protocols.Env{Caches: stub{}, Limits: protocols.DefaultLimits})
+		in, out, batch := []byte(strings.Repeat(request, 16)), make([]byte, 0, 64<<10), grid.NewBatch(64<<10)
+		turn := protocols.Turn{}
+		step := func() {
+			turn = protocols.Turn{In: in, Out: out, Room: 64 << 10, CanTail: true, Now: now, Batch: batch}
+			if p := s.Step(&turn); p.Used != len(in) {
+				t.Fatalf("%q: used %d of %d bytes", request, p.Used, len(in))
+			}
+		}
+		step()
+		if n := testing.AllocsPerRun(100, step); n != 0 {
+			t.Errorf("%q: %v allocations in a Step of 16 requests, want 0", request, n)
+		}
+	}
+}
+
+func TestSniff(t *testing.T) {
+	p := http1.New(http1.Options{Service: rest.New(rest.Options{})})
+	f := func(prefix string, want protocols.Match) {
+		t.Helper()
+		if got := p.Sniff([]byte(prefix)); got != want {
+			t.Errorf("%q: got %d, want %d", prefix, got, want)
+		}
+	}
+	for _, s := range []string{"GET /", "PUT http://a/b", "OPTIONS *", "M-SEARCH /"} {
+		f(s, protocols.Yes)
+		for i := 1; i < strings.IndexByte(s, ' ')+2; i++ {
+			f(s[:i], protocols.Maybe)
+		}
+	}
+	for _, s := range []string{"get k\r\n", "PRI * HTTP/2.0", "PROXY TCP4", "PING\r\n", "SSH-2.0", "\x16\x03", "\xa0", "*2\r\n", " GET", "EHLO x", "ABCDEFGHIJKLMNOPQRSTUVWX"} {
+		f(s, protocols.No)
+	}
+}

@@ -1,0 +1,566 @@
+package rest
+
+import (
+	"bytes"
+	"strconv"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/latticed/latticed/grid"
+	"github.com/latticed/latticed/protocols/media"
+)
+
+// maxTries is how often a conditional write begins again because another came between.
+const maxTries = 8
+
+// unprintable says in grid.Op.Attr that memcached has to show the key in base64.
+const unprintable = 1
+
+// entry begins with a request about one key.
+func (x *Exchange) entry(cache, key []byte, t grid.Ticket) {
+	action, ok := x.action()
+	if !ok {
+		return
+	}
+	if x.meth == mOptions {
+		x.text(fasthttp.StatusMethodNotAllowed, notAllowed)
+		return
+	}
+	if action != "" {
+		x.text(fasthttp.StatusBadRequest, unknownAction)
+		return
+	}
+	if x.cache = x.peer.open(cache); x.cache == nil {
+		x.noCache(cache)
+		return
+	}
+	if !x.takeKey(key) || !x.takeFlags() {
+		return
+	}
+	switch x.meth {
+	case mGet, mHead:
+		x.op.Kind, x.op.Ask = grid.Get, x.op.Ask|grid.WantValue|grid.WantTimes
+		x.then = afterGet
+	case mDelete:
+		x.op.Kind = grid.Remove
+		x.then = afterRemove
+	default:
+		x.write(t)
+		return
+	}
+	// A body means nothing here, but it has to be read.
+	x.collect(x.s.opt.MaxContent+contentSlack, func(x *Exchange) {
+		x.State = Wants
+		if x.meth == mDelete && x.conditional() {
+			x.look()
+		}
+	})
+}
+
+func (x *Exchange) noCache(name []byte) {
+	x.text(fasthttp.StatusNotFound, "ISPN012010: Cache with name '", string(name), "' not found amongst the configured caches")
+}
+
+// takeKey turns the last part of the path into the key. False: x is answered.
+func (x *Exchange) takeKey(key []byte) bool {
+	if v, given := x.field(fKeyContentType); given {
+		m, err := media.Parse(v)
+		if err != nil || m.ID != media.Text {
+			x.badMedia(v, err, "application/unknown")
+			return false
+		}
+	}
+	for _, c := range key {
+		if c <= ' ' || c == 0x7f {
+			x.op.Attr |= unprintable
+		}
+	}
+	if len(key) > 250 {
+		x.op.Attr |= unprintable
+	}
+	x.op.Key = key
+	return true
+}
+
+// flagNames are the flags that clients of Infinispan may send, and what they ask for here. Most concern what only
+// Infinispan has, such as its locks.
+var flagNames = map[string]grid.Ask{
+	"ZERO_LOCK_ACQUISITION_TIMEOUT": 0, "CACHE_MODE_LOCAL": 0, "SKIP_LOCKING": 0, "FORCE_WRITE_LOCK": 0,
+	"FORCE_SYNCHRONOUS": 0, "FORCE_ASYNCHRONOUS": 0, "SKIP_CACHE_STORE": grid.NoStore, "SKIP_CACHE_LOAD": grid.NoLoad,
+	"FAIL_SILENTLY": 0, "SKIP_REMOTE_LOOKUP": 0, "SKIP_INDEXING": 0, "SKIP_STATISTICS": 0,
+	"IGNORE_RETURN_VALUES": 0, "SKIP_XSITE_BACKUP": 0, "SKIP_OWNERSHIP_CHECK": 0,
+	"SKIP_SHARED_CACHE_STORE": grid.NoStore, "REMOTE_ITERATION": 0, "SKIP_INDEX_CLEANUP": 0,
+	"SKIP_LISTENER_NOTIFICATION": grid.NoEvents, "ROLLING_UPGRADE": 0,
+}
+
+// takeFlags reads the flags field. False: x is answered.
+func (x *Exchange) takeFlags() bool {
+	v, given := x.field(fFlags)
+	for given && len(v) > 0 {
+		f, rest, _ := bytes.Cut(v, []byte(","))
+		ask, known := flagNames[string(f)]
+		if !known {
+			x.text(fasthttp.StatusBadRequest, "No enum constant org.infinispan.context.Flag.", string(f))
+			return false
+		}
+		x.op.Ask |= ask
+		v = rest
+	}
+	return true
+}
+
+func (x *Exchange) conditional() bool { return x.has&(1<<fIfMatch|1<<fIfNoneMatch) != 0 }
+
+// look reads the entry before a conditional write, which then runs only on the version that was judged.
+func (x *Exchange) look() {
+	x.Alone = true
+	x.op.Kind, x.op.Cond, x.op.Body, x.op.Value = grid.Get, grid.Always, nil, nil
+	x.op.Ask |= grid.WantValue | grid.NoBump
+	x.wants(afterLook)
+}
+
+func afterLook(x *Exchange) {
+	if x.refuse() {
+		return
+	}
+	r := &x.res
+	found := r.Code == grid.OK
+	sum := int32(0)
+	if found {
+		sum = x.sum()
+	}
+	x.dropBlob()
+	ifMatch, wantsMatch := x.field(fIfMatch)
+	ifNone, wantsNone := x.field(fIfNoneMatch)
+	switch {
+	case x.meth == mDelete && !found:
+		x.plain(fasthttp.StatusNotFound)
+		return
+	case wantsMatch && !(found && x.matches(ifMatch, sum)):
+		x.plain(fasthttp.StatusPreconditionFailed)
+		return
+	case !wantsNone:
+	case x.meth == mDelete: // Infinispan's: delete if it matches
+		if !x.matches(ifNone, sum) {
+			x.plain(fasthttp.StatusPreconditionFailed)
+			return
+		}
+	case found && string(bytes.TrimSpace(ifNone)) == "*":
+		x.plain(fasthttp.StatusPreconditionFailed)
+		return
+	case found && x.matches(ifNone, sum):
+		x.plain(fasthttp.StatusNotModified)
+		return
+	}
+	x.op.Ask &^= grid.WantValue | grid.NoBump
+	x.op.Cond, x.op.Version = grid.IfVersion, r.Version
+	if !found {
+		x.op.Cond, x.op.Version = grid.IfAbsent, 0
+	}
+	if x.meth == mDelete {
+		x.op.Kind = grid.Remove
+		x.wants(afterRemove)
+		return
+	}
+	x.put()
+}
+
+// again begins a conditional write anew, as another changed the entry in between.
+func (x *Exchange) again() {
+	if x.tries++; x.tries > maxTries {
+		x.text(fasthttp.StatusServiceUnavailable, "the entry keeps changing; nothing was done, try again later")
+		return
+	}
+	x.look()
+}
+
+func afterRemove(x *Exchange) {
+	switch {
+	case x.refuse():
+	case x.res.Code == grid.OK:
+		x.plain(fasthttp.StatusNoContent)
+	case x.res.Code == grid.Conflict:
+		x.again()
+	default:
+		x.plain(fasthttp.StatusNotFound)
+	}
+}
+
+// write begins with PUT and POST.
+func (x *Exchange) write(t grid.Ticket) {
+	if !x.takeMedia() {
+		return
+	}
+	x.op.TTL, x.op.Idle = x.seconds(fTTL), x.seconds(fIdle)
+	x.op.Kind = grid.Put
+	if x.meth == mPost {
+		x.op.Cond = grid.IfAbsent
+	}
+	most := x.s.opt.MaxContent + contentSlack
+	if x.expected <= grid.StreamMin || x.expected > most || x.meth == mPut && x.conditional() || x.media.ID == media.Form {
+		x.collect(most, collected)
+		return
+	}
+	slot, code := x.cache.Reserve(&x.op, x.expected, t)
+	if code != grid.OK {
+		x.res.Code = code
+		x.refuse()
+		return
+	}
+	x.slot, x.left, x.hash = slot, x.expected, newHash()
+	x.ended = func(x *Exchange) {
+		x.op.Body = x.slot
+		x.wants(afterPut)
+	}
+}
+
+// takeMedia reads what the body is. False: x is answered.
+func (x *Exchange) takeMedia() bool {
+	v, given := x.field(fContentType)
+	if !given {
+		return true
+	}
+	m, err := media.Parse(v)
+	if err == nil && len(m.Charset) > 0 && !isUTF8(m.Charset) {
+		err = media.ErrUnknown
+	}
+	if err != nil || x.twice&(1<<fContentType) != 0 {
+		x.badMedia(v, err, "application/unknown")
+		return false
+	}
+	x.media = m
+	switch m.ID {
+	case media.None, media.Unknown:
+	case media.Form:
+		x.op.Attr |= media.Text.Attr()
+	default:
+		x.op.Attr |= m.ID.Attr()
+	}
+	return true
+}
+
+func isUTF8(charset []byte) bool {
+	return equalFold(charset, "utf-8") || equalFold(charset, "us-ascii") || equalFold(charset, "utf8")
+}
+
+func (x *Exchange) badMedia(v []byte, err error, storage string) {
+	switch {
+	case len(v) == 0:
+		x.text(fasthttp.StatusBadRequest, "ISPN000929: Media type cannot be empty or null!")
+	case err == media.ErrSyntax:
+		x.text(fasthttp.StatusBadRequest, "ISPN000930: Invalid media type '", string(v),
+			"': must contain a type and a subtype separated by '/'")
+	default:
+		x.text(fasthttp.StatusBadRequest, "ISPN000492: Cannot find transcoder between '", string(v), "' to '", storage, "'")
+	}
+}
+
+// maxSeconds is the longest lifespan that milliseconds have room for with a date added.
+const maxSeconds = 1 << 52 / 1000
+
+// seconds reads a lifespan or max-idle as an Op has it: absent, 0 and what is no number leave it to the cache, below 0
+// is forever.
+func (x *Exchange) seconds(f field) int64 {
+	v, given := x.field(f)
+	if !given {
+		return grid.TTLDefault
+	}
+	v = bytes.TrimPrefix(bytes.TrimSpace(v), []byte("+"))
+	n, err := strconv.ParseInt(string(v), 10, 64)
+	switch {
+	case err != nil || n == 0:
+		return grid.TTLDefault
+	case n < 0:
+		return grid.TTLForever
+	}
+	return min(n, maxSeconds) * 1000
+}
+
+// collected goes on when the whole value is in x.in.
+func collected(x *Exchange) {
+	if x.media.ID == media.Form {
+		v, err := unform(x.in[:0], x.in)
+		if err != nil {
+			x.text(fasthttp.StatusBadRequest, "the form cannot be decoded")
+			return
+		}
+		x.in = v
+	}
+	x.hash = newHash()
+	x.hash.write(x.in)
+	if x.meth == mPut && x.conditional() {
+		x.look()
+		return
+	}
+	x.put()
+}
+
+// put stores what was collected.
+func (x *Exchange) put() {
+	x.op.Kind = grid.Put
+	if len(x.in) > grid.StreamMin {
+		x.off, x.State, x.Alone = 0, Working, true
+		return
+	}
+	x.op.Value = x.in
+	x.wants(afterPut)
+}
+
+// pour copies a large value to where it will stay. False: Park.
+func (x *Exchange) pour(t grid.Ticket) bool {
+	if x.slot == nil {
+		slot, code := x.cache.Reserve(&x.op, len(x.in), t)
+		if code != grid.OK {
+			x.res = grid.Result{Code: code}
+			x.refuse()
+			return true
+		}
+		x.slot = slot
+	}
+	for n := 0; x.off < len(x.in); {
+		if n >= workPiece {
+			return true
+		}
+		w := x.slot.Window()
+		if len(w) == 0 {
+			return false
+		}
+		k := copy(w, x.in[x.off:])
+		x.slot.Wrote(k)
+		x.off += k
+		n += k
+	}
+	x.op.Body = x.slot
+	x.wants(afterPut)
+	return true
+}
+
+func afterPut(x *Exchange) {
+	if x.refuse() {
+		return
+	}
+	switch {
+	case x.res.Code == grid.OK:
+		x.plain(fasthttp.StatusNoContent)
+		x.setInt("Etag", int64(x.hash.sum()))
+	case x.meth == mPost:
+		x.text(fasthttp.StatusConflict, "An entry already exists")
+	default:
+		x.again()
+	}
+}
+
+// sum returns the entity tag of the value in x.res; that of a large one was found by Work.
+func (x *Exchange) sum() int32 {
+	if x.res.Body != nil {
+		h := x.hash
+		return h.sum()
+	}
+	return etag(x.res.Value)
+}
+
+// matches tells whether an If-Match or If-None-Match names the tag. Infinispan's tags are bare numbers and it compares
+// them as texts; the quotes and lists that HTTP knows are taken too.
+func (x *Exchange) matches(list []byte, sum int32) bool {
+	x.stamp = strconv.AppendInt(x.stamp[:0], int64(sum), 10)
+	for {
+		tag, rest, done := media.Next(list)
+		if done {
+			return false
+		}
+		if string(tag) == "*" {
+			return true
+		}
+		if tag = bytes.TrimPrefix(tag, []byte("W/")); len(tag) >= 2 && tag[0] == '"' && tag[len(tag)-1] == '"' {
+			tag = tag[1 : len(tag)-1]
+		}
+		if bytes.Equal(tag, x.stamp) {
+			return true
+		}
+		list = rest
+	}
+}
+
+func afterGet(x *Exchange) {
+	r := &x.res
+	if x.refuse() {
+		return
+	}
+	if r.Code != grid.OK {
+		x.plain(fasthttp.StatusNotFound)
+		return
+	}
+	name, ok := x.negotiate(media.OfAttr(r.Attr))
+	if !ok {
+		return
+	}
+	sum := x.sum()
+	status, ok := x.judge(sum)
+	if !ok {
+		return
+	}
+	if status != fasthttp.StatusOK {
+		x.plain(status)
+		x.setInt("Etag", int64(sum))
+		return
+	}
+	x.Res.SetStatusCode(status)
+	x.Res.SetContentType(name)
+	x.setInt("Etag", int64(sum))
+	x.ages()
+	if r.Body != nil {
+		x.Length = r.Body.Len()
+		if x.meth == mHead {
+			x.dropBlob()
+		} else {
+			x.Blob, r.Body = r.Body, nil
+		}
+	} else {
+		x.body(r.Value, true)
+	}
+	x.State = Ready
+}
+
+// negotiate picks the type of the answer. False: x is answered.
+func (x *Exchange) negotiate(stored media.ID) (name string, ok bool) {
+	if stored == media.None || stored == media.Unknown {
+		stored = media.OctetStream
+	}
+	accept, given := x.field(fAccept)
+	if !given {
+		return stored.String(), true
+	}
+	best := 0
+	for list := accept; ; {
+		one, rest, done := media.Next(list)
+		if done {
+			break
+		}
+		list = rest
+		m, err := media.Parse(one)
+		if err != nil || m.Q <= best {
+			continue
+		}
+		switch {
+		case m.Wild:
+			best, name = m.Q, stored.String()
+		case m.ID == stored, m.ID == media.OctetStream, m.ID == media.Text && (stored.IsText() || stored == media.OctetStream):
+			best, name = m.Q, m.ID.String()
+		}
+	}
+	if best == 0 {
+		x.text(fasthttp.StatusNotAcceptable, "ISPN012007: Cannot convert to ", string(accept))
+		return "", false
+	}
+	return name, true
+}
+
+// judge compares the conditions of a GET or HEAD with the entry: 200, 304, 412, or 404 for an entry that is not fresh
+// enough. False: x is answered.
+func (x *Exchange) judge(sum int32) (status int, ok bool) {
+	r := &x.res
+	if v, given := x.field(fCacheControl); given {
+		fresh, ok := x.fresh(v)
+		if !ok || !fresh {
+			return fasthttp.StatusNotFound, ok
+		}
+	}
+	if v, given := x.field(fIfNoneMatch); given && x.matches(v, sum) {
+		return fasthttp.StatusNotModified, true
+	}
+	if v, given := x.field(fIfMatch); given && !x.matches(v, sum) {
+		return fasthttp.StatusPreconditionFailed, true
+	}
+	if r.Expires == 0 {
+		return fasthttp.StatusOK, true // no creation time is shown, so dates are not judged
+	}
+	created := r.Created / 1000
+	for _, f := range [2]field{fIfUnmodifiedSince, fIfModifiedSince} {
+		v, given := x.field(f)
+		if !given {
+			continue
+		}
+		date, err := fasthttp.ParseHTTPDate(v)
+		switch {
+		case err != nil:
+			x.text(fasthttp.StatusBadRequest, "Could not parse date ", string(v))
+			return 0, false
+		case f == fIfUnmodifiedSince && date.Unix() < created:
+			return fasthttp.StatusPreconditionFailed, true
+		case f == fIfModifiedSince && date.Unix() >= created:
+			return fasthttp.StatusNotModified, true
+		}
+	}
+	return fasthttp.StatusOK, true
+}
+
+// fresh judges min-fresh of a Cache-Control field. ok: it could be read; otherwise x is answered.
+func (x *Exchange) fresh(list []byte) (fresh, ok bool) {
+	for {
+		d, rest, done := media.Next(list)
+		if done {
+			return true, true
+		}
+		list = rest
+		if !bytes.HasPrefix(d, []byte("min-fresh")) {
+			continue
+		}
+		v := bytes.TrimPrefix(bytes.TrimPrefix(d, []byte("min-fresh")), []byte("="))
+		if len(v) == 0 {
+			v = d
+		}
+		n, err := strconv.ParseInt(string(v), 10, 64)
+		if err != nil {
+			x.text(fasthttp.StatusBadRequest, `For input string: "`, string(v), `"`)
+			return false, false
+		}
+		if end := x.end(); end != 0 && (end-x.now.Wall)/1000 <= n {
+			return false, true
+		}
+	}
+}
+
+// end returns when the entry in x.res will be gone, by lifespan or max-idle, counted from this use; 0 for never.
+func (x *Exchange) end() int64 {
+	end := x.res.Expires
+	if idle := x.res.MaxIdle; idle > 0 && (end == 0 || x.now.Wall+idle < end) {
+		end = x.now.Wall + idle
+	}
+	return end
+}
+
+// ages sets the fields that tell how old the entry is and how long it will live.
+func (x *Exchange) ages() {
+	r := &x.res
+	if r.Expires == 0 && r.MaxIdle <= 0 {
+		return
+	}
+	if r.Expires != 0 {
+		x.setInt("timeToLiveSeconds", (r.Expires-r.Created+999)/1000)
+		x.setInt("created", r.Created)
+		x.setDate("Last-Modified", r.Created)
+	}
+	if r.MaxIdle > 0 {
+		x.setInt("maxIdleTimeSeconds", (r.MaxIdle+999)/1000)
+		x.setInt("lastUsed", x.now.Wall)
+	}
+	end := x.end()
+	x.setDate("Expires", end)
+	if left := (end - x.now.Wall) / 1000; left > 0 {
+		x.stamp = strconv.AppendInt(append(x.stamp[:0], "max-age="...), left, 10)
+		x.set("Cache-Control", x.stamp)
+	} else {
+		x.Res.Set("Cache-Control", "no-cache")
+	}
+}
+
+func (x *Exchange) setDate(name string, ms int64) {
+	x.stamp = AppendDate(x.stamp[:0], ms)
+	x.set(name, x.stamp)
+}
+
+// AppendDate appends a date as header fields have it; ms is since 1970.
+func AppendDate(dst []byte, ms int64) []byte {
+	return time.UnixMilli(ms).UTC().AppendFormat(dst, "Mon, 02 Jan 2006 15:04:05 GMT")
+}

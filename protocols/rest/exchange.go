@@ -1,0 +1,391 @@
+package rest
+
+import (
+	"strconv"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/latticed/latticed/grid"
+	"github.com/latticed/latticed/protocols/media"
+)
+
+// State is what an Exchange needs next from its framing.
+type State uint8
+
+// The states. A fresh exchange takes its head: Start, Field, Head.
+const (
+	Receiving State = iota // the body: Write as it arrives, End
+	Wants                  // an op: Fill, then Result
+	Waiting                // a late answer: Result
+	Working                // computation or copying, done in pieces: Work
+	Ready                  // nothing: the answer may be sent
+)
+
+// workPiece is how many bytes of a large value one Work looks at, so that others on the loop get their turn.
+const workPiece = 256 << 10
+
+// Exchange is one request and its answer, and everything that happens between. It holds nothing of the framing's
+// memory, so it can wait for answers of other nodes; it is pooled and used again after Reset. Not safe for concurrent
+// use.
+type Exchange struct {
+	Req fasthttp.RequestHeader  // as it came; framing fields such as Transfer-Encoding are left out
+	Res fasthttp.ResponseHeader // status and fields of the answer, but for its length and the connection's
+
+	State State
+	// Alone: what is behind this request must not run before it is Ready.
+	Alone bool
+	// Body or Blob is the body of the answer once Ready; Length its length, also of the one that HEAD leaves out. Body is
+	// valid until the next Do of the batch, unless Keep was called. Who sends Blob closes it and sets it to nil.
+	Body   []byte
+	Blob   grid.Blob
+	Length int
+	Seq    uint32 // the framing's: ticket of the op that is Waiting
+
+	s     *Service
+	peer  *Peer
+	has   uint32 // fields that came, by bit
+	twice uint32 // fields that came more than once
+	meth  method
+	t     target
+	cache grid.Cache
+	now   grid.Time
+
+	// The request's body.
+	in       []byte    // collected
+	held     int       // bytes of in charged to Service.collected
+	most     int       // collected at most
+	slot     grid.Slot // being filled
+	left     int       // bytes that slot is still to get
+	expected int       // announced length, -1 if it was not
+	ended    func(x *Exchange)
+
+	// The op.
+	op    grid.Op
+	then  func(x *Exchange) // goes on from res
+	res   grid.Result
+	tries int
+
+	hash  hash // of a value as it passes
+	off   int  // how far Work has come
+	out   []byte
+	stamp []byte // scratch for dates and numbers
+	media media.Type
+	lent  bool // Body points into the batch
+}
+
+// Reset makes x a fresh exchange of peer.
+func (x *Exchange) Reset(s *Service, peer *Peer) {
+	x.Release()
+	x.Req.Reset()
+	x.Res.Reset()
+	x.Res.DisableNormalizing()
+	x.Res.SetNoDefaultContentType(true)
+	x.s, x.peer = s, peer
+	x.State, x.Alone, x.Length, x.Seq = Receiving, false, 0, 0
+	x.has, x.twice, x.meth = 0, 0, mOther
+	x.cache, x.then, x.ended, x.tries = nil, nil, nil, 0
+	x.expected, x.left = 0, 0
+	x.op, x.res = grid.Op{}, grid.Result{}
+	x.media = media.Type{}
+}
+
+// keepBuffer is the largest buffer that an exchange in the pool keeps.
+const keepBuffer = 64 << 10
+
+// Release lets go of what x holds outside of itself. It may be called more than once.
+func (x *Exchange) Release() {
+	if x.slot != nil {
+		x.slot.Abort()
+		x.slot = nil
+	}
+	if x.Blob != nil {
+		x.Blob.Close()
+		x.Blob = nil
+	}
+	if x.res.Body != nil {
+		x.res.Body.Close()
+		x.res.Body = nil
+	}
+	x.Body, x.lent = nil, false
+	if x.held > 0 {
+		x.s.collected.Add(-int64(x.held))
+		x.held = 0
+	}
+	if x.in = x.in[:0]; cap(x.in) > keepBuffer {
+		x.in = nil
+	}
+	if x.out = x.out[:0]; cap(x.out) > keepBuffer {
+		x.out = nil
+	}
+}
+
+// Start takes the request line. The slices are copied.
+func (x *Exchange) Start(verb, raw []byte) {
+	x.Req.SetMethodBytes(verb)
+	x.Req.SetRequestURIBytes(raw)
+	x.meth = methodOf(verb)
+}
+
+// Field takes one header field. The slices are copied.
+func (x *Exchange) Field(name, value []byte) {
+	if f := fieldOf(name); f != fOther {
+		if bit := uint32(1) << f; x.has&bit != 0 {
+			x.twice |= bit
+		} else {
+			x.has |= bit
+		}
+	}
+	x.Req.AddBytesKV(name, value)
+}
+
+// field returns the value of a field, the first if it is repeated.
+func (x *Exchange) field(f field) ([]byte, bool) {
+	if x.has&(1<<f) == 0 {
+		return nil, false
+	}
+	return x.Req.Peek(fieldNames[f]), true
+}
+
+// Head ends the head: length is the announced length of the body, -1 for one of unknown length. Afterwards x is
+// Receiving or already answered.
+func (x *Exchange) Head(length int, t grid.Ticket) {
+	x.now, x.expected = t.Now, length
+	x.route(t)
+}
+
+// Write takes bytes of the body and returns how many: fewer means that x is Ready, or that the connection has to Park
+// until it is woken.
+func (x *Exchange) Write(p []byte) int {
+	if x.State != Receiving {
+		return 0
+	}
+	if x.slot != nil {
+		n := 0
+		for n < len(p) && x.left > 0 {
+			w := x.slot.Window()
+			if len(w) == 0 {
+				break
+			}
+			k := copy(w[:min(len(w), x.left)], p[n:])
+			x.hash.write(p[n : n+k])
+			x.slot.Wrote(k)
+			x.left -= k
+			n += k
+		}
+		return n
+	}
+	if len(x.in)+len(p) > x.most {
+		x.plain(fasthttp.StatusRequestEntityTooLarge)
+		return 0
+	}
+	if !x.grow(len(x.in) + len(p)) {
+		x.text(fasthttp.StatusServiceUnavailable, "too many request bodies are held in memory; try again later")
+		return 0
+	}
+	x.in = append(x.in, p...)
+	return len(p)
+}
+
+// grow makes room for n bytes in x.in, charged to what all connections may hold together. False: there is none.
+func (x *Exchange) grow(n int) bool {
+	if n <= cap(x.in) {
+		return true
+	}
+	size := max(n, min(2*cap(x.in), x.most))
+	if x.expected > 0 {
+		size = max(n, min(x.expected, x.most))
+	}
+	if size > keepBuffer {
+		more := size - x.held
+		if x.s.collected.Add(int64(more)) > int64(x.s.opt.MaxCollect) {
+			x.s.collected.Add(-int64(more))
+			return false
+		}
+		x.held = size
+	}
+	x.in = append(make([]byte, 0, size), x.in...)
+	return true
+}
+
+// collect asks for the whole body, most bytes of it at most, before end goes on.
+func (x *Exchange) collect(most int, end func(x *Exchange)) {
+	x.most, x.ended = most, end
+	if x.expected > most {
+		x.plain(fasthttp.StatusRequestEntityTooLarge)
+	}
+}
+
+// Refuse answers a request that the framing found malformed.
+func (x *Exchange) Refuse(status int, reason string) {
+	if reason == "" {
+		x.plain(status)
+	} else {
+		x.text(status, reason)
+	}
+}
+
+// End says that the body is complete.
+func (x *Exchange) End(now grid.Time) {
+	if x.State == Receiving {
+		x.now = now
+		x.ended(x)
+	}
+}
+
+// Cache is where the op wants to run.
+func (x *Exchange) Cache() grid.Cache { return x.cache }
+
+// Fill writes the op that x Wants. Its slices are x's.
+func (x *Exchange) Fill(op *grid.Op) { *op = x.op }
+
+// Result takes the answer of the op. r.Value is read only until the next Do, see Body.
+func (x *Exchange) Result(r *grid.Result, now grid.Time) {
+	x.now = now
+	if x.op.Body != nil && r.Code != grid.None {
+		x.op.Body, x.slot = nil, nil // the grid has it
+	}
+	if r.Code == grid.Pending {
+		x.State = Waiting
+		return
+	}
+	x.res = *r
+	if r.Body != nil {
+		x.hash, x.off = newHash(), 0
+		x.State = Working
+		return
+	}
+	x.then(x)
+}
+
+// Work carries on what takes longer: hashing a large value, or copying one to where it will stay. False: Park until
+// woken.
+func (x *Exchange) Work(t grid.Ticket) bool {
+	x.now = t.Now
+	if b := x.res.Body; b != nil {
+		for n := 0; x.off < b.Len(); {
+			if n >= workPiece {
+				return true
+			}
+			p := b.Piece(x.off, workPiece)
+			if len(p) == 0 {
+				return false
+			}
+			x.hash.write(p)
+			x.off += len(p)
+			n += len(p)
+		}
+		x.then(x)
+		return true
+	}
+	return x.pour(t)
+}
+
+// wants asks for x.op to be run on x.cache, and then for then.
+func (x *Exchange) wants(then func(x *Exchange)) {
+	x.then, x.State = then, Wants
+}
+
+// Keep makes Body x's own.
+func (x *Exchange) Keep() {
+	if x.lent {
+		x.out = append(x.out[:0], x.Body...)
+		x.Body, x.lent = x.out, false
+	}
+}
+
+// plain answers with a status and no body.
+func (x *Exchange) plain(status int) {
+	x.Res.SetStatusCode(status)
+	x.State = Ready
+	x.dropBlob()
+}
+
+func (x *Exchange) dropBlob() {
+	if x.res.Body != nil {
+		x.res.Body.Close()
+		x.res.Body = nil
+	}
+}
+
+// text answers with a status and a sentence.
+func (x *Exchange) text(status int, parts ...string) {
+	x.plain(status)
+	x.out = x.out[:0]
+	for _, p := range parts {
+		x.out = append(x.out, p...)
+	}
+	x.Res.SetContentType("text/plain; charset=utf-8")
+	x.body(x.out, false)
+}
+
+// body sets the answer's body. lent: it points into the batch.
+func (x *Exchange) body(p []byte, lent bool) {
+	x.Length = len(p)
+	if x.meth == mHead {
+		return
+	}
+	x.Body, x.lent = p, lent
+}
+
+func (x *Exchange) set(name string, value []byte) { x.Res.SetBytesV(name, value) }
+
+func (x *Exchange) setInt(name string, v int64) {
+	x.stamp = strconv.AppendInt(x.stamp[:0], v, 10)
+	x.Res.SetBytesV(name, x.stamp)
+}
+
+// refuse answers for an op that was not run, or did not end well, whatever it was. False: its outcome is the handler's.
+func (x *Exchange) refuse() bool {
+	switch x.res.Code {
+	case grid.OK, grid.Missing, grid.Exists, grid.Conflict:
+		return false
+	case grid.TooLarge:
+		x.text(fasthttp.StatusRequestEntityTooLarge, "the cache takes no entry as large as this")
+	case grid.Full:
+		x.text(fasthttp.StatusInsufficientStorage, "the cache is full and nothing may be evicted")
+	case grid.Busy:
+		x.text(fasthttp.StatusServiceUnavailable, "too much is under way; nothing was done, try again later")
+		x.Res.Set("Retry-After", "1")
+	case grid.Timeout:
+		x.text(fasthttp.StatusGatewayTimeout, "the owner of the key did not answer in time; the operation may have happened")
+	case grid.Unavailable:
+		x.text(fasthttp.StatusServiceUnavailable, "no owner of the key can be reached")
+	case grid.Stopping:
+		x.text(fasthttp.StatusServiceUnavailable, "the node is stopping")
+	case grid.Denied:
+		x.text(fasthttp.StatusForbidden, "the cache may no longer be used")
+	default:
+		x.text(fasthttp.StatusInternalServerError, "the operation failed: ", string(x.res.Value))
+	}
+	return true
+}
+
+type method uint8
+
+const (
+	mOther method = iota
+	mGet
+	mHead
+	mPut
+	mPost
+	mDelete
+	mOptions
+)
+
+func methodOf(verb []byte) method {
+	switch string(verb) {
+	case "GET":
+		return mGet
+	case "HEAD":
+		return mHead
+	case "PUT":
+		return mPut
+	case "POST":
+		return mPost
+	case "DELETE":
+		return mDelete
+	case "OPTIONS":
+		return mOptions
+	}
+	return mOther
+}

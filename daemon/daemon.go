@@ -24,6 +24,7 @@ import (
 	"github.com/latticed/latticed/grid/store"
 	"github.com/latticed/latticed/protocols"
 	"github.com/latticed/latticed/protocols/http1"
+	"github.com/latticed/latticed/protocols/http2"
 	"github.com/latticed/latticed/protocols/memcached"
 	"github.com/latticed/latticed/protocols/rest"
 	"github.com/latticed/latticed/router"
@@ -101,12 +102,18 @@ func start(c *conf.Config, version string, log zerolog.Logger, wrap func(grid.Ca
 	if a, ok := d.listeners[0].Net.Addr().(*net.TCPAddr); ok {
 		options.Cluster = fmt.Sprintf("%s|%s|%d", a.IP, a.IP, a.Port)
 	}
+	service := rest.New(rest.Options{})
+	h2 := http2.New(http2.Options{Service: service})
 	spoken := []protocols.Protocol{
 		memcached.New(options),
-		http1.New(http1.Options{Service: rest.New(rest.Options{})}),
+		http1.New(http1.Options{Service: service}),
+		h2,
 	}
 	for i, l := range d.listeners {
 		l.Protocols = choose(spoken, c.Listeners[i].Protocols)
+		if slices.Contains(l.Protocols, protocols.Protocol(h2)) {
+			l.ALPN = map[string]protocols.Protocol{alpnHTTP2: h2}
+		}
 	}
 	server, err := evloop.Start(d.hub, c.EventLoops)
 	if err != nil {
@@ -165,7 +172,7 @@ func (d *Daemon) listen(c *conf.Config) error {
 			Net: ln, Rules: router.Rules{Allow: l.Allow, Deny: l.Deny}, Trusted: l.ProxyTrusted, IdleTimeout: l.IdleTimeout,
 		}
 		d.listeners = append(d.listeners, rl)
-		if err := d.encrypt(rl, c.TLSOf(l)); err != nil {
+		if err := d.encrypt(rl, c.TLSOf(l), l.Protocols); err != nil {
 			return fmt.Errorf("listen on %s: %w", l.Address, err)
 		}
 	}

@@ -3,11 +3,13 @@ package daemon
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/latticed/latticed/grid/gridtest"
@@ -151,4 +153,56 @@ func TestConditionalWritesAreAtomic(t *testing.T) {
 			t.Errorf("got %s, want %d; first tag %s", got, clients*each, first.Header.Get("Etag"))
 		}
 	}
+}
+
+// TestHTTP2 makes requests by prior knowledge and by ALPN, many at a time, with a value that is streamed.
+func TestHTTP2(t *testing.T) {
+	d := boot(t, anyPort+"  tls: {self-signed: true}\n")
+	addr := d.Addrs()[0].String()
+	over := func(scheme string, protocols func(*http.Protocols)) {
+		t.Helper()
+		tr := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, Protocols: new(http.Protocols), DisableCompression: true}
+		protocols(tr.Protocols)
+		defer tr.CloseIdleConnections()
+		c := &http.Client{Transport: tr}
+		do := func(method, key string, body string) (*http.Response, string) {
+			r, err := http.NewRequest(method, scheme+"://"+addr+keys+key, strings.NewReader(body))
+			if err != nil {
+				t.Error(err)
+				return nil, ""
+			}
+			a, err := c.Do(r)
+			if err != nil {
+				t.Error(err)
+				return nil, ""
+			}
+			defer a.Body.Close()
+			b, err := io.ReadAll(a.Body)
+			if err != nil {
+				t.Errorf("%s %s: %v", method, key, err)
+			}
+			return a, string(b)
+		}
+		big := strings.Repeat("0123456789", 300_000)
+		var all sync.WaitGroup
+		for i := range 20 {
+			all.Go(func() {
+				key, value := fmt.Sprint(scheme, i), fmt.Sprint("value ", i)
+				if i%10 == 0 {
+					value = big
+				}
+				a, _ := do("PUT", key, value)
+				if a == nil || a.StatusCode != 204 || a.ProtoMajor != 2 {
+					t.Errorf("PUT: %+v", a)
+					return
+				}
+				if a, got := do("GET", key, ""); a == nil || got != value {
+					t.Errorf("GET: %+v, %d bytes", a, len(got))
+				}
+			})
+		}
+		all.Wait()
+	}
+	over("http", func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) })
+	over("https", func(p *http.Protocols) { p.SetHTTP2(true) })
 }

@@ -28,6 +28,7 @@ var allowed = map[string][]string{
 	"protocols/media":     {},
 	"protocols/rest":      {"protocols", "protocols/media", "grid", "access-log"},
 	"protocols/http1":     {"protocols", "protocols/rest", "grid", "access-log"},
+	"protocols/http2":     {"protocols", "protocols/rest", "grid", "access-log"},
 	"protocols/prototest": {"protocols", "grid", "access-log"},
 
 	"router":          {"router/secure", "protocols", "grid", "access-log"},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,11 +16,11 @@ import (
 )
 
 // encrypt gives l the TLS that t describes.
-func (d *Daemon) encrypt(l *router.Listener, t conf.TLS) error {
+func (d *Daemon) encrypt(l *router.Listener, t conf.TLS, protocols []string) error {
 	if !t.On() {
 		return nil
 	}
-	o, err := d.tlsOptions(t)
+	o, err := d.tlsOptions(t, speaksHTTP(protocols))
 	if err != nil {
 		return err
 	}
@@ -29,6 +30,9 @@ func (d *Daemon) encrypt(l *router.Listener, t conf.TLS) error {
 	}
 	return nil
 }
+
+// speaksHTTP tells whether HTTP is among the names of a listener's protocols; none are all.
+func speaksHTTP(names []string) bool { return len(names) == 0 || slices.Contains(names, "http") }
 
 // encryption says in words how l is encrypted.
 func encryption(l *router.Listener) string {
@@ -47,7 +51,7 @@ func (d *Daemon) reloadTLS(c *conf.Config) {
 		if i >= len(c.Listeners) || l.TLS == nil {
 			continue
 		}
-		o, err := d.tlsOptions(c.TLSOf(&c.Listeners[i]))
+		o, err := d.tlsOptions(c.TLSOf(&c.Listeners[i]), speaksHTTP(c.Listeners[i].Protocols))
 		if err == nil {
 			err = l.TLS.Reload(o)
 		}
@@ -57,7 +61,17 @@ func (d *Daemon) reloadTLS(c *conf.Config) {
 	}
 }
 
-func (d *Daemon) tlsOptions(t conf.TLS) (o secure.Options, err error) {
+// Names of ALPN.
+const (
+	alpnHTTP2 = "h2"
+	alpnHTTP1 = "http/1.1"
+)
+
+// tlsOptions reads the files that t names. http: the listener speaks HTTP.
+func (d *Daemon) tlsOptions(t conf.TLS, http bool) (o secure.Options, err error) {
+	if http {
+		o.Protocols = []string{alpnHTTP2, alpnHTTP1}
+	}
 	password, err := firstLine(t.PasswordFile)
 	if err != nil {
 		return o, err

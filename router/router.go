@@ -28,6 +28,9 @@ type Listener struct {
 	IdleTimeout time.Duration  // 0: none
 	TLS         *secure.Server // nil: none is spoken
 	TLSOnly     bool           // with TLS: clear text is refused
+	// ALPN has the protocols that a client gets unsniffed when the handshake has agreed on their names. Those of others
+	// are sniffed.
+	ALPN map[string]protocols.Protocol
 }
 
 // Rules say which addresses may connect. Deny wins; where Allow has entries, an address must be in one of them. They

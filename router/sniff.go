@@ -42,9 +42,12 @@ func (s *encrypted) Step(t *protocols.Turn) protocols.Progress {
 		return protocols.Progress{Need: 1}
 	case t.In[0] == secure.RecordHandshake:
 		s.c.Since.Store(t.Now.Wall) // a handshake has as long as first bytes that stay ambiguous
-		return protocols.Progress{Next: protocols.Switch, To: s.l.TLS.Open(s.c, func(tls.ConnectionState) protocols.Session {
+		return protocols.Progress{Next: protocols.Switch, To: s.l.TLS.Open(s.c, func(state tls.ConnectionState) protocols.Session {
 			s.c.Since.Store(0)
 			s.c.Env.TLS = true
+			if p := s.l.ALPN[state.NegotiatedProtocol]; p != nil {
+				return p.Open(&s.c.Env)
+			}
 			return choose(s.l, s.c)
 		})}
 	case s.l.TLSOnly:

@@ -1,0 +1,163 @@
+package http2
+
+import (
+	"slices"
+
+	"github.com/latticed/latticed/grid"
+	"github.com/latticed/latticed/protocols"
+	"github.com/latticed/latticed/protocols/rest"
+)
+
+// work is one Step.
+type work struct {
+	*protocols.Turn
+	s    *session
+	pos  int // input used
+	need int // input wanted behind pos
+	park bool
+}
+
+// Step implements protocols.Session.
+func (s *session) Step(t *protocols.Turn) protocols.Progress {
+	w := work{Turn: t, s: s}
+	next := w.run()
+	return protocols.Progress{Used: w.pos, Need: w.need, Next: next, Held: s.held}
+}
+
+func (w *work) ticket() grid.Ticket {
+	return grid.Ticket{Conn: w.s.peer.Env.Conn, Seq: w.s.seq, Late: w.Batch.Late, Now: w.Now}
+}
+
+func (w *work) run() protocols.Next {
+	s := w.s
+	if !s.greeted {
+		w.greet()
+	}
+	w.takeLate()
+	for {
+		w.need, w.park = 0, false
+		wants := w.read()
+		working := w.compute()
+		moved := w.perform(wants)
+		if w.write() {
+			moved = true
+		}
+		switch {
+		case s.closing:
+			w.pos = len(w.In)
+			return protocols.Close
+		case len(w.Out) >= w.Room, working:
+			return protocols.Flush
+		case moved:
+			continue
+		case w.park, s.held >= s.peer.Env.Limits.Held:
+			return protocols.Park
+		case s.leaving && len(s.streams) == 0:
+			return protocols.Close
+		}
+		return protocols.More
+	}
+}
+
+// greet writes our side's preface.
+func (w *work) greet() {
+	w.s.greeted = true
+	w.Out = appendHead(w.Out, 3*6, fSettings, 0, 0)
+	w.Out = appendSetting(w.Out, setStreams, uint32(w.s.p.opt.Streams))
+	w.Out = appendSetting(w.Out, setWindow, streamWindow)
+	w.Out = appendSetting(w.Out, setHeaderList, uint32(w.s.p.opt.MaxHeader))
+	w.Out = appendWindow(w.Out, 0, connWindow-firstWindow)
+}
+
+// takeLate gives late answers to the streams that wait for them.
+func (w *work) takeLate() {
+	for i := range w.Late {
+		a := &w.Late[i]
+		w.s.held--
+		k := slices.IndexFunc(w.s.streams, func(st *stream) bool { return st.State == rest.Waiting && st.Seq == a.Seq })
+		if k < 0 {
+			if a.Res.Body != nil {
+				a.Res.Body.Close()
+			}
+			continue
+		}
+		st := w.s.streams[k]
+		st.Result(&a.Res, w.Now)
+		w.keep(st) // the answer's bytes are gone behind this Step
+		w.settle(st)
+	}
+	w.Late = nil
+}
+
+// compute carries on what takes longer, a piece for each stream. True: there is more of it.
+func (w *work) compute() (more bool) {
+	for i := 0; i < len(w.s.streams); i++ {
+		st := w.s.streams[i]
+		if st.State != rest.Working {
+			continue
+		}
+		if !st.Work(w.ticket()) {
+			w.park = true
+			continue
+		}
+		if st.State == rest.Working {
+			more = true
+		}
+		w.settle(st)
+	}
+	return more
+}
+
+// settle queues a stream whose answer is ready.
+func (w *work) settle(st *stream) {
+	if st.State == rest.Ready && !st.queued {
+		st.queued = true
+		w.s.ready = append(w.s.ready, st)
+	}
+}
+
+// full tells whether so much waits for the client's windows that nothing further is run.
+func (s *session) full() bool { return s.kept >= keepMax }
+
+// perform runs what is wanted with one Do. False: nothing is, or what waits to be sent has to go first.
+func (w *work) perform(wants bool) bool {
+	s, b := w.s, w.Batch
+	if !wants || s.full() || s.held >= s.peer.Env.Limits.Held || len(w.Out) >= w.Room {
+		return false
+	}
+	var list [grid.MaxBatch]*stream
+	var cache grid.Cache
+	b.Reset()
+	for _, st := range s.streams {
+		if st.State != rest.Wants {
+			continue
+		}
+		if cache == nil {
+			cache = st.Cache()
+		} else if cache != st.Cache() {
+			break
+		}
+		op := b.Add()
+		if op == nil {
+			break
+		}
+		st.Fill(op)
+		s.seq++
+		op.Seq, st.Seq = s.seq, s.seq
+		list[len(b.Ops)-1] = st
+	}
+	if cache == nil {
+		return false
+	}
+	b.Room = max(1, w.Room-len(w.Out))
+	b.Now, b.Conn = w.Now, s.peer.Env.Conn
+	n := cache.Do(b)
+	for i, st := range list[:n] {
+		st.Result(&b.Res[i], w.Now)
+		if st.State == rest.Waiting {
+			s.held++
+		}
+		w.settle(st)
+	}
+	return true
+}

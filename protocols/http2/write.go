@@ -1,0 +1,127 @@
+package http2
+
+import (
+	"slices"
+
+	"github.com/latticed/latticed/protocols/rest"
+)
+
+// write sends what is ready, as far as room and windows go. What stays is copied, since the batch is not ours behind the
+// Step. True: something was sent.
+func (w *work) write() (moved bool) {
+	s := w.s
+	for waiting := 0; waiting < len(s.ready) && len(w.Out) < w.Room && !s.closing; {
+		st := s.ready[0]
+		s.ready = slices.Delete(s.ready, 0, 1)
+		st.queued = false
+		if st.id == 0 { // dropped meanwhile
+			s.p.pool.Put(st)
+			continue
+		}
+		more, sent := w.send(st)
+		if more {
+			st.queued = true
+			s.ready = append(s.ready, st)
+		}
+		if moved = moved || sent; more && !sent {
+			waiting++
+		}
+	}
+	for _, st := range s.ready {
+		w.keep(st)
+	}
+	return moved
+}
+
+// keep has a stream copy what it has from the batch.
+func (w *work) keep(st *stream) {
+	if st.id != 0 && st.kept == 0 && len(st.Body) > 0 {
+		st.Keep()
+		st.kept = len(st.Body)
+		w.s.kept += st.kept
+	}
+}
+
+// send writes the head of a stream's answer if it is due, and one frame of its body. more: it can go on. sent: it has
+// written something.
+func (w *work) send(st *stream) (more, sent bool) {
+	s := w.s
+	if st.State != rest.Ready {
+		return false, false
+	}
+	length := len(st.Body)
+	if st.Blob != nil {
+		length = st.Blob.Len()
+	}
+	if !st.begun {
+		st.begun, sent = true, true
+		w.sendHead(st, length == 0)
+		if length == 0 {
+			w.done(st)
+			return false, true
+		}
+	}
+	n := min(int64(length-st.off), int64(s.sendFrame), s.send, st.send)
+	if n <= 0 {
+		w.keep(st)
+		return st.send > 0, sent // until a window opens; who waits for the connection's keeps its turn
+	}
+	var p []byte
+	if st.Blob != nil {
+		if p = st.Blob.Piece(st.off, int(n)); len(p) == 0 {
+			w.park = true
+			return true, sent
+		}
+	} else {
+		p = st.Body[st.off : st.off+int(n)]
+	}
+	st.off += len(p)
+	st.send -= int64(len(p))
+	s.send -= int64(len(p))
+	var flags byte
+	if st.off == length {
+		flags = flagEndStream
+	}
+	w.Out = appendHead(w.Out, len(p), fData, flags, st.id)
+	w.Out = append(w.Out, p...)
+	if flags != 0 {
+		w.done(st)
+		return false, true
+	}
+	return true, true
+}
+
+// done ends a stream whose answer is written. A client that is still sending its body is told that it need not.
+func (w *work) done(st *stream) {
+	if !st.ended {
+		w.Out = appendReset(w.Out, st.id, noError)
+	}
+	w.s.drop(st, !st.ended)
+}
+
+// sendHead writes the HEADERS frame of an answer, and CONTINUATION where that is not enough.
+func (w *work) sendHead(st *stream, last bool) {
+	s := w.s
+	s.fields = s.appendAnswer(s.fields[:0], &st.Exchange, w.Now.Wall)
+	kind, flags := fHeaders, byte(0)
+	if last {
+		flags = flagEndStream
+	}
+	for left := s.fields; ; kind, flags = fContinuation, 0 {
+		p := left[:min(len(left), s.sendFrame)]
+		if left = left[len(p):]; len(left) == 0 {
+			flags |= flagEndHeaders
+		}
+		w.Out = append(appendHead(w.Out, len(p), kind, flags, st.id), p...)
+		if len(left) == 0 {
+			return
+		}
+	}
+}
+
+// wake queues the streams that a window has opened for.
+func (w *work) wake() {
+	for _, st := range w.s.streams {
+		w.settle(st)
+	}
+}

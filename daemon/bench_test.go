@@ -1,4 +1,4 @@
-package daemon
+package daemon_test
 
 import (
 	"context"
@@ -6,11 +6,12 @@ import (
 	"time"
 
 	"github.com/latticed/latticed/daemon/bench"
+	"github.com/latticed/latticed/daemon/daemontest"
 )
 
 // What the load generator stores it gets back, in each protocol and shape, without a wrong reply.
 func TestBench(t *testing.T) {
-	d := boot(t, anyPort)
+	d := daemontest.Boot(t, daemontest.AnyPort)
 	f := func(name string, o bench.Options) {
 		t.Helper()
 		o.Addr, o.Conns, o.Keys, o.Duration = d.Addrs()[0].String(), 5, max(o.Keys, 20), 100*time.Millisecond

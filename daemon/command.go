@@ -133,7 +133,7 @@ func serve(cmd *cobra.Command, m conf.Machine, version string) error {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP)
 	defer signal.Stop(signals)
-	d, err := Start(c, version, log)
+	d, err := Start(Options{Config: c, Version: version, Log: log})
 	if err != nil {
 		return err
 	}

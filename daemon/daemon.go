@@ -70,20 +70,24 @@ type background struct {
 	done sync.WaitGroup
 }
 
-// Start binds the listeners of c and serves.
-func Start(c *conf.Config, version string, log zerolog.Logger) (*Daemon, error) {
-	return start(c, version, log, nil)
+// Options are what a daemon is made of.
+type Options struct {
+	Config  *conf.Config
+	Version string
+	Log     zerolog.Logger
+	Grid    func(own grid.Caches) grid.Caches // puts a grid before the node's own; nil: none
 }
 
-// start is Start with another grid than the node's own, for tests.
-func start(c *conf.Config, version string, log zerolog.Logger, wrap func(grid.Caches) grid.Caches) (*Daemon, error) {
-	d := &Daemon{version: version, log: log, clock: &clock{start: time.Now(), wall: time.Now().UnixMilli()}, failed: make(chan error, len(c.Listeners))}
+// Start binds the listeners of the configuration and serves.
+func Start(o Options) (*Daemon, error) {
+	c, log := o.Config, o.Log
+	d := &Daemon{version: o.Version, log: log, clock: &clock{start: time.Now(), wall: time.Now().UnixMilli()}, failed: make(chan error, len(c.Listeners))}
 	d.started = d.clock.Now().Wall
 	d.stop = make(chan struct{})
 	d.store = store.New(store.Options{Limit: c.Memory, MaxValue: maxValue})
 	var caches grid.Caches = d.store
-	if wrap != nil {
-		caches = wrap(caches)
+	if o.Grid != nil {
+		caches = o.Grid(caches)
 	}
 	d.hub = router.NewHub(router.Options{
 		Caches: caches, Clock: d.clock, MaxConns: c.MaxConnections,

@@ -1,9 +1,8 @@
-package daemon
+package daemon_test
 
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -12,79 +11,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
-	"github.com/rs/zerolog"
-
-	"github.com/latticed/latticed/conf"
-	"github.com/latticed/latticed/grid"
+	"github.com/latticed/latticed/daemon"
+	"github.com/latticed/latticed/daemon/daemontest"
 )
-
-// boot starts a daemon on a free port, with yaml below `latticed:`, and stops it with the test.
-func boot(t *testing.T, yaml string) *Daemon {
-	t.Helper()
-	return bootOn(t, yaml, nil)
-}
-
-// bootOn is boot with the grid that wrap makes of the node's own.
-func bootOn(t *testing.T, yaml string, wrap func(grid.Caches) grid.Caches) *Daemon {
-	t.Helper()
-	d, err := start(configure(t, yaml), "test", zerolog.Nop(), wrap)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-		defer cancel()
-		if err := d.Stop(ctx); err != nil {
-			t.Errorf("Stop: %v", err)
-		}
-	})
-	return d
-}
-
-// configure reads yaml below `latticed:`.
-func configure(t *testing.T, yaml string) *conf.Config {
-	t.Helper()
-	file := t.TempDir() + "/latticed.yaml"
-	if err := os.WriteFile(file, []byte("latticed:\n"+yaml), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	m := conf.Machine{Memory: 512 << 20, CPUs: 1, Descriptors: 20000}
-	c, err := conf.Load(conf.Sources{Machine: m, Flags: map[string][]string{"config": {file}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-const anyPort = "  listeners: [{address: '127.0.0.1:0'}]\n"
-
-func dial(t *testing.T, d *Daemon) *net.TCPConn {
-	t.Helper()
-	c, err := net.Dial("tcp", d.Addrs()[0].String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	if err := c.SetDeadline(time.Now().Add(60 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	return c.(*net.TCPConn)
-}
-
-// ask sends and compares what comes back.
-func ask(t *testing.T, c net.Conn, send, want string) {
-	t.Helper()
-	if _, err := io.WriteString(c, send); err != nil {
-		t.Fatal(err)
-	}
-	got := make([]byte, len(want))
-	n, err := io.ReadFull(c, got)
-	if string(got[:n]) != want {
-		t.Fatalf("%.60q: got %.200q (%v), want %.200q", send, got[:n], err, want)
-	}
-}
 
 // memory is what the process holds in buffers and stacks, without what it could give back.
 func memory(t *testing.T) int {
@@ -95,37 +25,27 @@ func memory(t *testing.T) int {
 	return int(m.HeapInuse + m.StackInuse)
 }
 
-// eventually polls for what another goroutine is about to do.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s: did not happen", what)
-		}
-	}
-}
-
 func TestTwoDaemonsInOneProcess(t *testing.T) {
-	a, b := boot(t, anyPort), boot(t, anyPort)
-	ask(t, dial(t, a), "set k 0 0 1\r\na\r\nget k\r\n", "STORED\r\nVALUE k 0 1\r\na\r\nEND\r\n")
-	ask(t, dial(t, b), "get k\r\n", "END\r\n")
+	a, b := daemontest.Boot(t, daemontest.AnyPort), daemontest.Boot(t, daemontest.AnyPort)
+	daemontest.Ask(t, daemontest.Dial(t, a), "set k 0 0 1\r\na\r\nget k\r\n", "STORED\r\nVALUE k 0 1\r\na\r\nEND\r\n")
+	daemontest.Ask(t, daemontest.Dial(t, b), "get k\r\n", "END\r\n")
 }
 
 func TestWhoNeverReads(t *testing.T) {
-	d := boot(t, anyPort)
+	d := daemontest.Boot(t, daemontest.AnyPort)
 	value := strings.Repeat("v", 1024)
-	ask(t, dial(t, d), "set k 0 0 1024\r\n"+value+"\r\n", "STORED\r\n")
+	daemontest.Ask(t, daemontest.Dial(t, d), "set k 0 0 1024\r\n"+value+"\r\n", "STORED\r\n")
 	const gets = 190000
 	requests := bytes.Repeat([]byte("get k\r\n"), gets)
 	before := memory(t)
-	c := dial(t, d)
+	c := daemontest.Dial(t, d)
 	sent := make(chan error, 1)
 	go func() {
 		_, err := c.Write(requests)
 		sent <- err
 	}()
-	eventually(t, "the hand-off of a client that does not read", func() bool { return d.Counters().Streams.Load() == 1 })
-	ask(t, dial(t, d), "get k\r\n", "VALUE k 0 1024\r\n"+value+"\r\nEND\r\n")
+	daemontest.Eventually(t, "the hand-off of a client that does not read", func() bool { return d.Counters().Streams.Load() == 1 })
+	daemontest.Ask(t, daemontest.Dial(t, d), "get k\r\n", "VALUE k 0 1024\r\n"+value+"\r\nEND\r\n")
 	if grown := memory(t) - before; grown > 2<<20 {
 		t.Errorf("a client that never reads grew the process by %d bytes, want less than 2 MiB", grown)
 	}
@@ -142,15 +62,14 @@ func TestWhoNeverReads(t *testing.T) {
 	}
 }
 
-func TestHalfClose(t *testing.T) { halfClose(t, boot(t, anyPort), 1, 3000, 40000) }
+// Clients that close their side behind many gets are owed every reply.
+func TestHalfClose(t *testing.T) { daemontest.OnEachGrid(t, daemontest.AnyPort, halfClose) }
 
-// halfClose has clients close their side behind as many gets as counts say, and wants every reply.
-func halfClose(t *testing.T, d *Daemon, counts ...int) {
-	t.Helper()
+func halfClose(t *testing.T, d *daemon.Daemon) {
 	value := strings.Repeat("v", 1024)
-	ask(t, dial(t, d), "set k 0 0 1024\r\n"+value+"\r\n", "STORED\r\n")
-	for _, gets := range counts {
-		c := dial(t, d)
+	daemontest.Ask(t, daemontest.Dial(t, d), "set k 0 0 1024\r\n"+value+"\r\n", "STORED\r\n")
+	for _, gets := range []int{1, 3000, 40000} {
+		c := daemontest.Dial(t, d)
 		if _, err := c.Write(bytes.Repeat([]byte("get k\r\n"), gets)); err != nil {
 			t.Fatal(err)
 		}
@@ -164,38 +83,35 @@ func halfClose(t *testing.T, d *Daemon, counts ...int) {
 	}
 }
 
-func TestLargeValues(t *testing.T) {
-	d := boot(t, anyPort)
+func TestLargeValues(t *testing.T) { daemontest.OnEachGrid(t, daemontest.AnyPort, largeValues) }
+
+func largeValues(t *testing.T, d *daemon.Daemon) {
 	value := strings.Repeat("0123456789", 90000)
 	var wg sync.WaitGroup
 	for i := range 4 {
 		wg.Go(func() {
-			c := dial(t, d)
+			c := daemontest.Dial(t, d)
 			for n := range 10 {
 				key := fmt.Sprintf("k%d.%d", i, n)
-				ask(t, c, "set "+key+" 0 0 900000\r\n"+value+"\r\n", "STORED\r\n")
-				ask(t, c, "get "+key+"\r\n", "VALUE "+key+" 0 900000\r\n"+value+"\r\nEND\r\n")
+				daemontest.Ask(t, c, "set "+key+" 0 0 900000\r\n"+value+"\r\n", "STORED\r\n")
+				daemontest.Ask(t, c, "get "+key+"\r\n", "VALUE "+key+" 0 900000\r\n"+value+"\r\nEND\r\n")
 			}
 		})
 	}
 	wg.Wait()
-	if n := d.Counters().Streams.Load(); n != 0 {
-		t.Errorf("%d healthy connections were moved to goroutines, want 0", n)
+	if n := d.Counters().SlowReaders.Load(); n != 0 {
+		t.Errorf("%d healthy connections were taken for slow readers, want 0", n)
 	}
 }
 
 func TestUnknownProtocolAndMemcachedOnly(t *testing.T) {
-	d := boot(t, "  listeners:\n    - {address: '127.0.0.1:0'}\n    - {address: '127.0.0.1:0', protocols: [memcached]}\n")
-	ask(t, dial(t, d), "\x80\x00", "ERROR unknown protocol")
+	d := daemontest.Boot(t, "  listeners:\n    - {address: '127.0.0.1:0'}\n    - {address: '127.0.0.1:0', protocols: [memcached]}\n")
+	daemontest.Ask(t, daemontest.Dial(t, d), "\x80\x00", "ERROR unknown protocol")
 	if n := d.Counters().Unrecognised.Load(); n != 1 {
 		t.Errorf("unrecognised: got %d, want 1", n)
 	}
-	c, err := net.Dial("tcp", d.Addrs()[1].String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	ask(t, c, "GET a\r\n", "ERROR\r\n")
+	c := daemontest.DialAddr(t, d.Addrs()[1])
+	daemontest.Ask(t, c, "GET a\r\n", "ERROR\r\n")
 	fmt.Fprintf(c, "GET / HTTP/1.1\r\n")
 	if b, err := io.ReadAll(c); len(b) != 0 || err != nil {
 		t.Errorf("an HTTP request line on a memcached-only port: got %q, %v, want a close without a word", b, err)
@@ -203,27 +119,27 @@ func TestUnknownProtocolAndMemcachedOnly(t *testing.T) {
 }
 
 func TestConnectionLimit(t *testing.T) {
-	d := boot(t, anyPort+"  max-connections: 3\n")
+	d := daemontest.Boot(t, daemontest.AnyPort+"  max-connections: 3\n")
 	var speaking []net.Conn
 	for range 2 {
-		c := dial(t, d)
-		ask(t, c, "mn\r\n", "MN\r\n")
+		c := daemontest.Dial(t, d)
+		daemontest.Ask(t, c, "mn\r\n", "MN\r\n")
 		speaking = append(speaking, c)
 	}
-	silent := dial(t, d)
-	eventually(t, "three connections", func() bool { return d.Counters().Conns.Load() == 3 })
+	silent := daemontest.Dial(t, d)
+	daemontest.Eventually(t, "three connections", func() bool { return d.Counters().Conns.Load() == 3 })
 	// The silent one gives way to a newcomer; when all have spoken, the newcomer is told.
-	c := dial(t, d)
-	ask(t, c, "mn\r\n", "MN\r\n")
+	c := daemontest.Dial(t, d)
+	daemontest.Ask(t, c, "mn\r\n", "MN\r\n")
 	if b, err := io.ReadAll(silent); len(b) != 0 || err != nil {
 		t.Errorf("the silent connection: got %q, %v, want a close", b, err)
 	}
-	got, err := io.ReadAll(dial(t, d))
+	got, err := io.ReadAll(daemontest.Dial(t, d))
 	if want := "ERROR Too many open connections\r\n"; string(got) != want || err != nil {
 		t.Errorf("one too many: got %q, %v, want %q", got, err, want)
 	}
 	for _, c := range append(speaking, c) {
-		ask(t, c, "mn\r\n", "MN\r\n")
+		daemontest.Ask(t, c, "mn\r\n", "MN\r\n")
 	}
 	if k := d.Counters(); k.Rejected.Load() != 1 || k.SilentKicks.Load() != 1 {
 		t.Errorf("rejected %d, silent %d, want 1 and 1", k.Rejected.Load(), k.SilentKicks.Load())
@@ -231,19 +147,14 @@ func TestConnectionLimit(t *testing.T) {
 }
 
 func TestRulesAndProxy(t *testing.T) {
-	d := boot(t, "  listeners:\n    - {address: '127.0.0.1:0', deny: ['127.0.0.0/8']}\n"+
+	d := daemontest.Boot(t, "  listeners:\n    - {address: '127.0.0.1:0', deny: ['127.0.0.0/8']}\n"+
 		"    - address: '127.0.0.1:0'\n      deny: ['192.0.2.0/24']\n      proxy-protocol: {trusted: ['127.0.0.0/8']}\n")
-	if b, _ := io.ReadAll(dial(t, d)); len(b) != 0 {
+	if b, _ := io.ReadAll(daemontest.Dial(t, d)); len(b) != 0 {
 		t.Errorf("denied: got %q, want a close", b)
 	}
 	f := func(header, want string) {
 		t.Helper()
-		c, err := net.Dial("tcp", d.Addrs()[1].String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+		c := daemontest.DialAddr(t, d.Addrs()[1])
 		for _, b := range []byte(header + "mn\r\n") { // torn at every byte
 			if _, err := c.Write([]byte{b}); err != nil {
 				break
@@ -270,9 +181,9 @@ func TestRulesAndProxy(t *testing.T) {
 }
 
 func TestManyThatComeAndGo(t *testing.T) {
-	d := boot(t, anyPort)
-	ask(t, dial(t, d), "set k 0 0 20000\r\n"+strings.Repeat("v", 20000)+"\r\n", "STORED\r\n")
-	eventually(t, "one connection", func() bool { return d.Counters().Conns.Load() == 1 })
+	d := daemontest.Boot(t, daemontest.AnyPort)
+	daemontest.Ask(t, daemontest.Dial(t, d), "set k 0 0 20000\r\n"+strings.Repeat("v", 20000)+"\r\n", "STORED\r\n")
+	daemontest.Eventually(t, "one connection", func() bool { return d.Counters().Conns.Load() == 1 })
 	goroutines := runtime.NumGoroutine()
 	for i := range 1000 {
 		c, err := net.Dial("tcp", d.Addrs()[0].String())
@@ -288,15 +199,15 @@ func TestManyThatComeAndGo(t *testing.T) {
 		}
 		c.Close()
 	}
-	eventually(t, "all connections gone", func() bool { return d.Counters().Conns.Load() == 1 && d.Counters().Streams.Load() == 0 })
-	eventually(t, "all goroutines gone", func() bool { return runtime.NumGoroutine() <= goroutines })
+	daemontest.Eventually(t, "all connections gone", func() bool { return d.Counters().Conns.Load() == 1 && d.Counters().Streams.Load() == 0 })
+	daemontest.Eventually(t, "all goroutines gone", func() bool { return runtime.NumGoroutine() <= goroutines })
 }
 
 func TestCommandLine(t *testing.T) {
 	f := func(want string, code int, args ...string) {
 		t.Helper()
 		var out bytes.Buffer
-		if got := Main("1.2.3", args, &out, &out); got != code || !strings.Contains(out.String(), want) {
+		if got := daemon.Main("1.2.3", args, &out, &out); got != code || !strings.Contains(out.String(), want) {
 			t.Errorf("%q: got exit code %d and %q, want %d and %q in it", args, got, out.String(), code, want)
 		}
 	}

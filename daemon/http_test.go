@@ -1,4 +1,4 @@
-package daemon
+package daemon_test
 
 import (
 	"bytes"
@@ -12,11 +12,12 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/latticed/latticed/grid/gridtest"
+	"github.com/latticed/latticed/daemon"
+	"github.com/latticed/latticed/daemon/daemontest"
 )
 
 // browse returns a client of the first listener of d.
-func browse(t *testing.T, d *Daemon) *http.Client {
+func browse(t *testing.T, d *daemon.Daemon) *http.Client {
 	t.Helper()
 	addr := d.Addrs()[0]
 	tr := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -53,30 +54,26 @@ func call(t *testing.T, c *http.Client, method, path string, body io.Reader, fie
 const keys = "/rest/v2/caches/default/"
 
 func TestMemcachedAndHTTPShareEntries(t *testing.T) {
-	for _, listener := range []string{anyPort, "  listeners: [{address: 'unix:" + t.TempDir() + "/s'}]\n"} {
-		d := boot(t, listener)
-		mc, err := net.Dial(d.Addrs()[0].Network(), d.Addrs()[0].String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer mc.Close()
+	for _, listener := range []string{daemontest.AnyPort, "  listeners: [{address: 'unix:" + t.TempDir() + "/s'}]\n"} {
+		d := daemontest.Boot(t, listener)
+		mc := daemontest.DialAddr(t, d.Addrs()[0])
 		web := browse(t, d)
-		ask(t, mc, "set k 7 0 5\r\nhello\r\n", "STORED\r\n")
+		daemontest.Ask(t, mc, "set k 7 0 5\r\nhello\r\n", "STORED\r\n")
 		if a, got := call(t, web, "GET", keys+"k", nil); a.StatusCode != 200 || got != "hello" || a.Header.Get("Content-Type") != "application/octet-stream" {
 			t.Errorf("GET: got %d %v %q", a.StatusCode, a.Header, got)
 		}
 		if a, _ := call(t, web, "PUT", keys+"k", strings.NewReader("world"), "Content-Type", "text/plain"); a.StatusCode != 204 {
 			t.Errorf("PUT: got %d", a.StatusCode)
 		}
-		ask(t, mc, "get k\r\n", "VALUE k 0 5\r\nworld\r\nEND\r\n")
+		daemontest.Ask(t, mc, "get k\r\n", "VALUE k 0 5\r\nworld\r\nEND\r\n")
 		if a, _ := call(t, web, "PUT", keys+"with%20space", strings.NewReader("v")); a.StatusCode != 204 {
 			t.Errorf("PUT: got %d", a.StatusCode)
 		}
-		ask(t, mc, "mg d2l0aCBzcGFjZQ== b k v\r\n", "VA 1 kd2l0aCBzcGFjZQ== b\r\nv\r\n")
+		daemontest.Ask(t, mc, "mg d2l0aCBzcGFjZQ== b k v\r\n", "VA 1 kd2l0aCBzcGFjZQ== b\r\nv\r\n")
 		if a, _ := call(t, web, "DELETE", keys+"k", nil); a.StatusCode != 204 {
 			t.Errorf("DELETE: got %d", a.StatusCode)
 		}
-		ask(t, mc, "get k\r\n", "END\r\n")
+		daemontest.Ask(t, mc, "get k\r\n", "END\r\n")
 	}
 }
 
@@ -84,8 +81,7 @@ func TestMemcachedAndHTTPShareEntries(t *testing.T) {
 // pieces come bit by bit.
 func TestLargeValuesByHTTP(t *testing.T) {
 	value := bytes.Repeat([]byte("0123456789abcdef"), 2<<20/16)
-	late := bootLate(t, anyPort, func(l *gridtest.Late) { l.Slow = true })
-	for _, d := range []*Daemon{boot(t, anyPort), late} {
+	daemontest.OnEachGrid(t, daemontest.AnyPort, func(t *testing.T, d *daemon.Daemon) {
 		web := browse(t, d)
 		for _, body := range []io.Reader{bytes.NewReader(value), io.MultiReader(bytes.NewReader(value))} {
 			put, text := call(t, web, "PUT", keys+"k", body)
@@ -101,13 +97,12 @@ func TestLargeValuesByHTTP(t *testing.T) {
 				t.Errorf("HEAD: got %d, length %d", head.StatusCode, head.ContentLength)
 			}
 		}
-	}
+	})
 }
 
 // Of many who add one to a number by If-Match, each succeeds exactly once a number.
 func TestConditionalWritesAreAtomic(t *testing.T) {
-	late := bootLate(t, anyPort, func(l *gridtest.Late) { l.Defer = true })
-	for _, d := range []*Daemon{boot(t, anyPort), late} {
+	daemontest.OnEachGrid(t, daemontest.AnyPort, func(t *testing.T, d *daemon.Daemon) {
 		first, _ := call(t, browse(t, d), "PUT", keys+"n", strings.NewReader("0"))
 		const clients, each = 4, 25
 		done := make(chan error, clients)
@@ -152,12 +147,12 @@ func TestConditionalWritesAreAtomic(t *testing.T) {
 		if _, got := call(t, browse(t, d), "GET", keys+"n", nil); got != fmt.Sprint(clients*each) {
 			t.Errorf("got %s, want %d; first tag %s", got, clients*each, first.Header.Get("Etag"))
 		}
-	}
+	})
 }
 
 // TestHTTP2 makes requests by prior knowledge and by ALPN, many at a time, with a value that is streamed.
 func TestHTTP2(t *testing.T) {
-	d := boot(t, anyPort+"  tls: {self-signed: true}\n")
+	d := daemontest.Boot(t, daemontest.AnyPort+"  tls: {self-signed: true}\n")
 	addr := d.Addrs()[0].String()
 	over := func(scheme string, protocols func(*http.Protocols)) {
 		t.Helper()

@@ -1,4 +1,4 @@
-package daemon
+package daemon_test
 
 import (
 	"bytes"
@@ -10,23 +10,9 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/latticed/latticed/grid"
+	"github.com/latticed/latticed/daemon/daemontest"
 	"github.com/latticed/latticed/grid/gridtest"
 )
-
-// bootLate starts a daemon whose grid answers everything later and in any order, as other nodes would.
-func bootLate(t *testing.T, yaml string, set func(*gridtest.Late)) *Daemon {
-	t.Helper()
-	var late *gridtest.Late
-	d := bootOn(t, yaml, func(c grid.Caches) grid.Caches {
-		late = gridtest.NewLate(c, 1)
-		set(late)
-		late.Start()
-		return late
-	})
-	t.Cleanup(late.Stop)
-	return d
-}
 
 // conversation is random requests on keys of their own, without what depends on time or versions.
 func conversation(seed uint64) []byte {
@@ -85,14 +71,14 @@ func talk(t *testing.T, c net.Conn, input []byte, rng *rand.Rand) []byte {
 }
 
 func TestLateGridGivesTheSameBytes(t *testing.T) {
-	inline := boot(t, anyPort)
+	inline := daemontest.Boot(t, daemontest.AnyPort)
 	f := func(name string, set func(*gridtest.Late)) {
 		t.Run(name, func(t *testing.T) {
-			d := bootLate(t, anyPort, set)
+			d := daemontest.BootLate(t, daemontest.AnyPort, set)
 			var wg sync.WaitGroup
 			for seed := range uint64(8) {
-				want := talk(t, dial(t, inline), conversation(seed), rand.New(rand.NewPCG(seed, 0)))
-				a, b := dial(t, inline), dial(t, d)
+				want := talk(t, daemontest.Dial(t, inline), conversation(seed), rand.New(rand.NewPCG(seed, 0)))
+				a, b := daemontest.Dial(t, inline), daemontest.Dial(t, d)
 				_ = a.Close()
 				wg.Go(func() {
 					got := talk(t, b, conversation(seed), rand.New(rand.NewPCG(seed, 1)))
@@ -107,7 +93,7 @@ func TestLateGridGivesTheSameBytes(t *testing.T) {
 			}
 			wg.Wait()
 		})
-		ask(t, dial(t, inline), "flush_all\r\n", "OK\r\n")
+		daemontest.Ask(t, daemontest.Dial(t, inline), "flush_all\r\n", "OK\r\n")
 	}
 	f("answers", func(*gridtest.Late) {})
 	f("effects", func(l *gridtest.Late) { l.Defer = true })
@@ -115,12 +101,8 @@ func TestLateGridGivesTheSameBytes(t *testing.T) {
 	f("slow", func(l *gridtest.Late) { l.Share, l.Slow, l.Defer = 30, true, true })
 }
 
-func TestLateHalfClose(t *testing.T) {
-	halfClose(t, bootLate(t, anyPort, func(l *gridtest.Late) { l.Defer = true }), 1, 300, 10000)
-}
-
 func TestLateAndGone(t *testing.T) {
-	d := bootLate(t, anyPort, func(l *gridtest.Late) { l.Defer = true })
+	d := daemontest.BootLate(t, daemontest.AnyPort, func(l *gridtest.Late) { l.Defer = true })
 	for i := range 500 {
 		c, err := net.Dial("tcp", d.Addrs()[0].String())
 		if err != nil {
@@ -132,6 +114,6 @@ func TestLateAndGone(t *testing.T) {
 		}
 		c.Close()
 	}
-	eventually(t, "all connections gone", func() bool { return d.Counters().Conns.Load() == 0 && d.Counters().Streams.Load() == 0 })
-	ask(t, dial(t, d), "get nothing\r\n", "END\r\n")
+	daemontest.Eventually(t, "all connections gone", func() bool { return d.Counters().Conns.Load() == 0 && d.Counters().Streams.Load() == 0 })
+	daemontest.Ask(t, daemontest.Dial(t, d), "get nothing\r\n", "END\r\n")
 }

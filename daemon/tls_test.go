@@ -1,4 +1,4 @@
-package daemon
+package daemon_test
 
 import (
 	"bytes"
@@ -13,7 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/latticed/latticed/grid/gridtest"
+	"github.com/latticed/latticed/daemon"
+	"github.com/latticed/latticed/daemon/daemontest"
 	"github.com/latticed/latticed/router"
 	"github.com/latticed/latticed/router/secure"
 )
@@ -50,25 +51,18 @@ func trusting(c *x509.Certificate) *tls.Config {
 // TestTLS runs memcached's text protocol under TLS, with values that are streamed, and reloads the certificate.
 func TestTLS(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "cert.pem")
-	yaml := anyPort + "  tls: {certificates: [" + path + "]}\n"
-	for _, grid := range []struct {
-		name  string
-		start func(*testing.T) *Daemon
-	}{
-		{"inline", func(t *testing.T) *Daemon { return boot(t, yaml) }},
-		{"late", func(t *testing.T) *Daemon { return bootLate(t, yaml, func(l *gridtest.Late) { l.Defer = true }) }},
-	} {
-		t.Run(grid.name, func(t *testing.T) {
-			first := pemFile(t, path)
-			encrypted(t, grid.start(t), path, yaml, first)
-		})
-	}
+	yaml := daemontest.AnyPort + "  tls: {certificates: [" + path + "]}\n"
+	first := pemFile(t, path)
+	daemontest.OnEachGrid(t, yaml, func(t *testing.T, d *daemon.Daemon) {
+		encrypted(t, d, path, yaml, first)
+		first = pemFile(t, path) // for the next grid
+	})
 }
 
-func encrypted(t *testing.T, d *Daemon, path, yaml string, first *x509.Certificate) {
+func encrypted(t *testing.T, d *daemon.Daemon, path, yaml string, first *x509.Certificate) {
 	secured := func(c *x509.Certificate) *tls.Conn {
 		t.Helper()
-		nc := tls.Client(dial(t, d), trusting(c))
+		nc := tls.Client(daemontest.Dial(t, d), trusting(c))
 		if err := nc.Handshake(); err != nil {
 			t.Fatal(err)
 		}
@@ -76,23 +70,23 @@ func encrypted(t *testing.T, d *Daemon, path, yaml string, first *x509.Certifica
 	}
 	nc := secured(first)
 	big := strings.Repeat("0123456789", 90_000)
-	ask(t, nc, "set a 1 0 5\r\nhello\r\nget a\r\n", "STORED\r\nVALUE a 1 5\r\nhello\r\nEND\r\n")
-	ask(t, nc, "set b 0 0 900000\r\n"+big+"\r\n", "STORED\r\n")
-	ask(t, nc, "get b a\r\n", "VALUE b 0 900000\r\n"+big+"\r\nVALUE a 1 5\r\nhello\r\nEND\r\n")
+	daemontest.Ask(t, nc, "set a 1 0 5\r\nhello\r\nget a\r\n", "STORED\r\nVALUE a 1 5\r\nhello\r\nEND\r\n")
+	daemontest.Ask(t, nc, "set b 0 0 900000\r\n"+big+"\r\n", "STORED\r\n")
+	daemontest.Ask(t, nc, "get b a\r\n", "VALUE b 0 900000\r\n"+big+"\r\nVALUE a 1 5\r\nhello\r\nEND\r\n")
 	go nc.Write(bytes.Repeat([]byte("get a\r\n"), 5000))
-	ask(t, nc, "", strings.Repeat("VALUE a 1 5\r\nhello\r\nEND\r\n", 5000))
+	daemontest.Ask(t, nc, "", strings.Repeat("VALUE a 1 5\r\nhello\r\nEND\r\n", 5000))
 
 	// Clear text is refused with words.
-	plain := dial(t, d)
-	ask(t, plain, "get a\r\n", router.TLSOnly)
+	plain := daemontest.Dial(t, d)
+	daemontest.Ask(t, plain, "get a\r\n", router.TLSOnly)
 	if n, err := plain.Read(make([]byte, 1)); err == nil {
 		t.Errorf("clear text: %d bytes more, want the end", n)
 	}
 
-	c := configure(t, yaml)
+	c := daemontest.Configure(t, yaml)
 	second := pemFile(t, path)
 	d.Reload(c)
-	ask(t, nc, "get a\r\n", "VALUE a 1 5\r\nhello\r\nEND\r\n") // from before the reload
+	daemontest.Ask(t, nc, "get a\r\n", "VALUE a 1 5\r\nhello\r\nEND\r\n") // from before the reload
 	secured(second)
 	if err := os.WriteFile(path, []byte("-----BEGIN nonsense"), 0o600); err != nil {
 		t.Fatal(err)
@@ -103,10 +97,10 @@ func encrypted(t *testing.T, d *Daemon, path, yaml string, first *x509.Certifica
 
 // TestTLSBesideClearText serves both on one port.
 func TestTLSBesideClearText(t *testing.T) {
-	d := boot(t, anyPort+"  tls: {self-signed: true}\n")
-	secured := tls.Client(dial(t, d), &tls.Config{InsecureSkipVerify: true})
-	for _, nc := range []net.Conn{secured, dial(t, d)} {
-		ask(t, nc, "version\r\nquit\r\n", "VERSION 1.6.45\r\n")
+	d := daemontest.Boot(t, daemontest.AnyPort+"  tls: {self-signed: true}\n")
+	secured := tls.Client(daemontest.Dial(t, d), &tls.Config{InsecureSkipVerify: true})
+	for _, nc := range []net.Conn{secured, daemontest.Dial(t, d)} {
+		daemontest.Ask(t, nc, "version\r\nquit\r\n", "VERSION 1.6.45\r\n")
 		if rest, err := io.ReadAll(nc); err != nil || len(rest) > 0 {
 			t.Errorf("after quit: %q, %v", rest, err)
 		}

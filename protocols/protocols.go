@@ -42,6 +42,8 @@ type Env struct {
 	Worker Worker // for slow work: password hashing, LDAP, scripts
 	Remote netip.AddrPort
 	TLS    bool
+	Local  bool // the listener is reachable from this machine alone: a loopback address or a Unix socket
+	Admin  bool // what changes the server may be asked for on this listener
 	Limits Limits
 }
 

@@ -31,6 +31,8 @@ type Listener struct {
 	// ALPN has the protocols that a client gets unsniffed when the handshake has agreed on their names. Those of others
 	// are sniffed.
 	ALPN map[string]protocols.Protocol
+	Local       bool           // see protocols.Env
+	Admin       bool           // likewise
 }
 
 // Rules say which addresses may connect. Deny wins; where Allow has entries, an address must be in one of them. They
@@ -160,7 +162,9 @@ func (h *Hub) Admit(l *Listener, remote, local net.Addr) (c *Conn, say string, o
 		defer silent.Kill()
 	}
 	h.next++
-	c.Env = protocols.Env{Conn: h.next, Caches: h.Caches, Remote: addr, Limits: protocols.DefaultLimits}
+	c.Env = protocols.Env{
+		Conn: h.next, Caches: h.Caches, Remote: addr, Local: l.Local, Admin: l.Admin, Limits: protocols.DefaultLimits,
+	}
 	c.Env.Waker = c
 	h.conns[h.next] = c
 	h.mu.Unlock()

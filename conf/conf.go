@@ -21,6 +21,7 @@ type Config struct {
 	LogLevel       string // debug, info, warn or error
 	LogFormat      string // auto, console or json
 	Memcached      Memcached
+	HTTP           HTTP
 	TLS            TLS // for the listeners that say nothing about it themselves
 
 	File          string // what was read, empty for none
@@ -40,8 +41,16 @@ type Listener struct {
 	Deny         []netip.Prefix // these may not, whatever Allow says
 	ProxyTrusted []netip.Prefix // these speak the PROXY protocol before anything else
 	IdleTimeout  time.Duration  // 0: never
+	Admin        string         // auto, open or off
 	UnixMode     os.FileMode    // of the socket file
 	TLS          TLS
+}
+
+// HTTP is what only HTTP clients meet.
+type HTTP struct {
+	MaxContent     uint64   // bytes of a request's body
+	AllowedHosts   []string // names that a local listener answers to beside localhost
+	AllowedOrigins []string // whose pages may use the server
 }
 
 // Memcached is what only memcached clients meet.
@@ -114,6 +123,7 @@ func defaults(m Machine) *Config {
 		LogLevel:       "info",
 		LogFormat:      "auto",
 		Memcached:      Memcached{MaxItemSize: 1 << 20},
+		HTTP:           HTTP{MaxContent: 10_000_000},
 		TLS:            newTLS(),
 		origins:        make(map[string]Origin),
 	}
@@ -136,5 +146,5 @@ func defaults(m Machine) *Config {
 
 // newListener returns a listener as it is when only its address is given.
 func newListener(address string) Listener {
-	return Listener{Address: address, UnixMode: 0o700, TLS: newTLS()}
+	return Listener{Address: address, UnixMode: 0o700, Admin: "auto", TLS: newTLS()}
 }

@@ -19,6 +19,8 @@ const (
 	minMemory      = 1 << 20
 	minItemSize    = 1 << 10
 	maxItemSize    = 1 << 30
+	minContent     = 1 << 10
+	maxContent     = 1 << 30
 )
 
 // key is one key of the file below a section, or one flag and environment variable, or mostly all three.
@@ -112,6 +114,39 @@ var keys = slices.Concat([]key[Config]{
 		},
 		show: func(c *Config) []string { return []string{FormatSize(c.Memcached.MaxItemSize)} },
 	}, {
+		name: "http.max-content-length", flag: "http-max-content-length", arg: "SIZE",
+		usage: "refuse HTTP requests whose body is above `SIZE`",
+		set: func(c *Config, t []string) (err error) {
+			c.HTTP.MaxContent, err = sizeBetween(t[0], minContent, maxContent)
+			return err
+		},
+		show: func(c *Config) []string { return []string{FormatSize(c.HTTP.MaxContent)} },
+	}, {
+		name: "http.allowed-hosts", list: true,
+		set: func(c *Config, t []string) error {
+			for _, h := range t {
+				if h == "" || strings.ContainsAny(h, ":/* \t") {
+					return fmt.Errorf("want a host name without a port, got %q", h)
+				}
+			}
+			c.HTTP.AllowedHosts = t
+			return nil
+		},
+		show: func(c *Config) []string { return slices.Clone(c.HTTP.AllowedHosts) },
+	}, {
+		name: "http.allowed-origins", list: true,
+		set: func(c *Config, t []string) error {
+			for _, o := range t {
+				scheme, host, ok := strings.Cut(o, "://")
+				if !ok || scheme == "" || host == "" || strings.ContainsAny(host, "/* \t") {
+					return fmt.Errorf("want an origin such as https://app.example.com, got %q", o)
+				}
+			}
+			c.HTTP.AllowedOrigins = t
+			return nil
+		},
+		show: func(c *Config) []string { return slices.Clone(c.HTTP.AllowedOrigins) },
+	}, {
 		flag: "config", arg: "FILE", usage: "read the configuration from `FILE`",
 		set: func(c *Config, t []string) error { c.File = t[0]; return nil },
 	}, {
@@ -171,6 +206,10 @@ var listenerKeys = slices.Concat([]key[Listener]{
 			return err
 		},
 		show: func(l *Listener) []string { return []string{formatDuration(l.IdleTimeout)} },
+	}, {
+		name: "admin",
+		set:  func(l *Listener, t []string) error { return oneOf(&l.Admin, t[0], "auto", "open", "off") },
+		show: func(l *Listener) []string { return []string{l.Admin} },
 	}, {
 		name: "unix-mode",
 		set: func(l *Listener, t []string) error {

@@ -106,7 +106,9 @@ func Start(o Options) (*Daemon, error) {
 	if a, ok := d.listeners[0].Net.Addr().(*net.TCPAddr); ok {
 		options.Cluster = fmt.Sprintf("%s|%s|%d", a.IP, a.IP, a.Port)
 	}
-	service := rest.New(rest.Options{})
+	service := rest.New(rest.Options{
+		MaxContent: int(c.HTTP.MaxContent), AllowedHosts: c.HTTP.AllowedHosts, AllowedOrigins: c.HTTP.AllowedOrigins,
+	})
 	h2 := http2.New(http2.Options{Service: service})
 	spoken := []protocols.Protocol{
 		memcached.New(options),
@@ -174,7 +176,10 @@ func (d *Daemon) listen(c *conf.Config) error {
 		kept = append(kept, *l)
 		rl := &router.Listener{
 			Net: ln, Rules: router.Rules{Allow: l.Allow, Deny: l.Deny}, Trusted: l.ProxyTrusted, IdleTimeout: l.IdleTimeout,
+			Local: isLocal(ln.Addr()),
 		}
+		// Behind a proxy on this machine is the whole world.
+		rl.Admin = l.Admin == "open" || l.Admin == "auto" && rl.Local && len(l.ProxyTrusted) == 0
 		d.listeners = append(d.listeners, rl)
 		if err := d.encrypt(rl, c.TLSOf(l), l.Protocols); err != nil {
 			return fmt.Errorf("listen on %s: %w", l.Address, err)
@@ -182,6 +187,12 @@ func (d *Daemon) listen(c *conf.Config) error {
 	}
 	c.Listeners = kept
 	return nil
+}
+
+// isLocal tells whether only this machine can connect to a.
+func isLocal(a net.Addr) bool {
+	t, ok := a.(*net.TCPAddr)
+	return !ok || t.IP.IsLoopback()
 }
 
 // removeStale removes a socket file that nobody answers on.

@@ -77,6 +77,17 @@ func TestMemcachedAndHTTPShareEntries(t *testing.T) {
 	}
 }
 
+func TestForeignNamesOfThisMachine(t *testing.T) {
+	d := daemontest.Boot(t, daemontest.AnyPort)
+	if a, got := call(t, browse(t, d), "GET", keys+"k", nil, "Host", "evil.example:11222"); a.StatusCode != 403 || !strings.Contains(got, "http.allowed-hosts") {
+		t.Errorf("a foreign Host: got %d %q, want 403 and the key that allows it", a.StatusCode, got)
+	}
+	d = daemontest.Boot(t, daemontest.AnyPort+"  http: {allowed-hosts: [cache.example.com]}\n")
+	if a, _ := call(t, browse(t, d), "GET", keys+"k", nil, "Host", "cache.example.com"); a.StatusCode != 404 {
+		t.Errorf("an allowed Host: got %d, want 404", a.StatusCode)
+	}
+}
+
 // What does not fit between two shards' locks is streamed, with and without an announced length, also when windows and
 // pieces come bit by bit.
 func TestLargeValuesByHTTP(t *testing.T) {

@@ -30,9 +30,9 @@ type Listener struct {
 	TLSOnly     bool           // with TLS: clear text is refused
 	// ALPN has the protocols that a client gets unsniffed when the handshake has agreed on their names. Those of others
 	// are sniffed.
-	ALPN map[string]protocols.Protocol
-	Local       bool           // see protocols.Env
-	Admin       bool           // likewise
+	ALPN  map[string]protocols.Protocol
+	Local bool // see protocols.Env
+	Admin bool // likewise
 }
 
 // Rules say which addresses may connect. Deny wins; where Allow has entries, an address must be in one of them. They

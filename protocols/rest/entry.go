@@ -193,6 +193,9 @@ func (x *Exchange) write(t grid.Ticket) {
 		return
 	}
 	x.op.TTL, x.op.Idle = x.seconds(fTTL), x.seconds(fIdle)
+	if x.op.TTL > 0 && x.op.Idle >= x.op.TTL {
+		x.op.Idle = 0 // could never show
+	}
 	x.op.Kind = grid.Put
 	if x.meth == mPost {
 		x.op.Cond = grid.IfAbsent
@@ -401,12 +404,16 @@ func afterGet(x *Exchange) {
 		return
 	}
 	if status != fasthttp.StatusOK {
-		x.plain(status)
-		x.setInt("Etag", int64(sum))
+		if x.plain(status); status != fasthttp.StatusNotFound {
+			x.setInt("Etag", int64(sum))
+		}
 		return
 	}
 	x.Res.SetStatusCode(status)
 	x.Res.SetContentType(name)
+	if x.browser {
+		x.Res.Set("Content-Security-Policy", valuePolicy)
+	}
 	x.setInt("Etag", int64(sum))
 	x.ages()
 	if r.Body != nil {

@@ -71,6 +71,8 @@ type Exchange struct {
 	stamp []byte // scratch for dates and numbers
 	media media.Type
 	lent  bool // Body points into the batch
+
+	browser bool
 }
 
 // Reset makes x a fresh exchange of peer.
@@ -86,7 +88,7 @@ func (x *Exchange) Reset(s *Service, peer *Peer) {
 	x.cache, x.then, x.ended, x.tries = nil, nil, nil, 0
 	x.expected, x.left = 0, 0
 	x.op, x.res = grid.Op{}, grid.Result{}
-	x.media = media.Type{}
+	x.media, x.browser = media.Type{}, false
 }
 
 // keepBuffer is the largest buffer that an exchange in the pool keeps.

@@ -18,6 +18,9 @@ import (
 type Options struct {
 	MaxContent int // largest request body in bytes; default 10 MB
 	MaxCollect int // bytes of request bodies held in memory at a time, over all connections; default 8 * MaxContent
+
+	AllowedHosts   []string // names, without ports, that a local listener answers to beside those of this machine
+	AllowedOrigins []string // whose pages may use the server, such as https://app.example.com
 }
 
 // contentSlack is what a body may have beyond MaxContent, as Infinispan counts it.

@@ -16,6 +16,9 @@ const (
 
 // route finds out what the request is about and begins with it.
 func (x *Exchange) route(t grid.Ticket) {
+	if !x.admit() {
+		return
+	}
 	if x.meth == mOther {
 		x.plain(fasthttp.StatusForbidden)
 		return

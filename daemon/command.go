@@ -72,7 +72,7 @@ func command(version string) *cobra.Command {
 	show.Flags().Bool("origin", false, "tell where each value comes from")
 	config := &cobra.Command{Use: "config", Short: "Look at the configuration", Args: cobra.NoArgs}
 	config.AddCommand(show)
-	root.AddCommand(s, config, benchCommand(), &cobra.Command{
+	root.AddCommand(s, config, benchCommand(), sizeCommand(), &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		Run: func(cmd *cobra.Command, _ []string) {
 			fmt.Fprintf(cmd.OutOrStdout(), "latticed %s %s %s/%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
@@ -147,10 +147,12 @@ func serve(cmd *cobra.Command, m conf.Machine, version string) error {
 			if sig != syscall.SIGHUP {
 				log.Info().Str("signal", sig.String()).Msg("stopping")
 				notify("STOPPING=1")
+				d.logCounters()
 				return stop(d, signals)
 			}
 			notify(fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", monotonicMicros()))
 			c = reload(cmd, m, c, d, log, level)
+			d.logCounters()
 			notify("READY=1")
 		}
 	}

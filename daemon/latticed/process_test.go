@@ -203,6 +203,22 @@ func TestLifeUnderSystemd(t *testing.T) {
 	}
 }
 
+// At level debug the process tells what it has counted, when it reloads and when it ends.
+func TestCountersAreLogged(t *testing.T) {
+	p := run(t, nil, "--listen", "127.0.0.1:0", "--log-level", "debug", "--log-format", "json")
+	c := dial(t, "tcp", p.addr)
+	ask(t, c, "mn\r\n", "MN\r\n")
+	c.Close()
+	p.signal(t, syscall.SIGTERM)
+	if code := p.end(t); code != 0 {
+		t.Fatalf("exit code %d", code)
+	}
+	want := regexp.MustCompile(`"goroutines":[1-9].*"accepted":1,.*"slow-readers":0.*"panics":0.*"message":"counters"`)
+	if !want.MatchString(p.stderr.String()) {
+		t.Errorf("no counters in %s", p.stderr)
+	}
+}
+
 func TestInterruptAndUnixSocket(t *testing.T) {
 	path := t.TempDir() + "/s"
 	stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})

@@ -1,0 +1,29 @@
+package daemon
+
+import "runtime"
+
+// logCounters tells, at level debug, what the process holds now and what the router has counted since start. SIGHUP
+// and the end of the process bring it, so that a run can be judged from its log alone.
+func (d *Daemon) logCounters() {
+	var mem runtime.MemStats
+	runtime.ReadMemStats(&mem) // stops the world for some microseconds
+	k := &d.hub.Counters
+	e := d.log.Debug().Int("goroutines", runtime.NumGoroutine()).Uint64("heap", mem.HeapInuse).
+		Int64("connections", k.Conns.Load()).Int64("on-goroutines", k.Streams.Load())
+	for _, c := range []struct {
+		name string
+		n    uint64
+	}{
+		{"accepted", k.Accepted.Load()}, {"rejected", k.Rejected.Load()}, {"refused", k.Refused.Load()},
+		{"unrecognised", k.Unrecognised.Load()}, {"ambiguous", k.Ambiguous.Load()},
+		{"idle-kicks", k.IdleKicks.Load()}, {"silent-kicks", k.SilentKicks.Load()},
+		{"slow-readers", k.SlowReaders.Load()}, {"half-closed", k.HalfClosed.Load()}, {"long-parked", k.LongParked.Load()},
+		{"hand-offs-refused", k.HandOffRefused.Load()}, {"stalled", k.Stalled.Load()},
+		{"bytes-read", k.BytesRead.Load()}, {"bytes-written", k.BytesWritten.Load()}, {"yields", k.Yields.Load()},
+		{"late-dropped", k.LateDropped.Load()}, {"panics", k.Panics.Load()}, {"descriptors", k.Descriptors.Load()},
+		{"bad-proxy", k.BadProxy.Load()}, {"cut", k.Cut.Load()},
+	} {
+		e.Uint64(c.name, c.n)
+	}
+	e.Msg("counters")
+}

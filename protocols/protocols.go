@@ -38,8 +38,7 @@ type Protocol interface {
 type Env struct {
 	Conn   uint64 // connection id, never reused: access log, late answers
 	Caches grid.Caches
-	Waker  Waker  // this connection's
-	Worker Worker // for slow work: password hashing, LDAP, scripts
+	Waker  Waker // this connection's
 	Remote netip.AddrPort
 	TLS    bool
 	Local  bool // the listener is reachable from this machine alone: a loopback address or a Unix socket
@@ -57,11 +56,6 @@ var DefaultLimits = Limits{Held: 256}
 
 // Waker asks for a Step without input. Any goroutine, never blocks, calls coalesce.
 type Waker interface{ Wake() }
-
-// Worker runs f on a bounded pool; what it leaves in r arrives as a late answer. False: the pool is full.
-type Worker interface {
-	Work(seq uint32, f func(r *grid.Result)) bool
-}
 
 // Turn is all a session sees in one Step. It and everything in it is the driver's, and may be another driver's next
 // time: nothing of it is kept, except a late Body, which becomes the session's.

@@ -130,6 +130,11 @@ func serve(cmd *cobra.Command, m conf.Machine, version string) error {
 	if m.Memory > 0 {
 		debug.SetMemoryLimit(int64(max(c.Memory+c.Memory/2+256<<20, m.Memory/10*8)))
 	}
+	if _, chosen := os.LookupEnv("GOMAXPROCS"); !chosen && runtime.GOMAXPROCS(0) <= c.EventLoops {
+		// A busy loop never gives its processor away by itself. Without one more, accepting, the collector and
+		// connections on goroutines would wait about 10 ms for each of their turns.
+		runtime.GOMAXPROCS(c.EventLoops + 1)
+	}
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP)
 	defer signal.Stop(signals)

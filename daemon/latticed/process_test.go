@@ -273,3 +273,25 @@ func TestRefusals(t *testing.T) {
 	f("latticed: --log-level: want debug or info or warn or error, got \"infos\"; did you mean info?\n", nil, "--log-level", "infos")
 	f("latticed: read configuration: stat /nowhere.yaml: no such file or directory\n", []string{"LATTICED_CONFIG=/nowhere.yaml"})
 }
+
+func TestProcessorsBesideTheLoops(t *testing.T) {
+	cmd := command([]string{"GODEBUG=schedtrace=10"}, "--listen", "127.0.0.1:0", "--event-loops", "40")
+	trace, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	kill := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+	defer kill.Stop()
+	found := false
+	for lines := bufio.NewScanner(trace); !found && lines.Scan(); {
+		found = strings.Contains(lines.Text(), " gomaxprocs=41 ")
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	if !found {
+		t.Error("40 loops do not have 41 processors")
+	}
+}

@@ -8,8 +8,10 @@ func (d *Daemon) logCounters() {
 	var mem runtime.MemStats
 	runtime.ReadMemStats(&mem) // stops the world for some microseconds
 	k := &d.hub.Counters
+	read, written := d.hub.Bytes()
 	e := d.log.Debug().Int("goroutines", runtime.NumGoroutine()).Uint64("heap", mem.HeapInuse).
-		Int64("connections", k.Conns.Load()).Int64("on-goroutines", k.Streams.Load())
+		Int64("connections", k.Conns.Load()).Int64("on-goroutines", k.Streams.Load()).
+		Int64("buffered", k.Buffered.Load())
 	for _, c := range []struct {
 		name string
 		n    uint64
@@ -17,9 +19,11 @@ func (d *Daemon) logCounters() {
 		{"accepted", k.Accepted.Load()}, {"rejected", k.Rejected.Load()}, {"refused", k.Refused.Load()},
 		{"unrecognised", k.Unrecognised.Load()}, {"ambiguous", k.Ambiguous.Load()},
 		{"idle-kicks", k.IdleKicks.Load()}, {"silent-kicks", k.SilentKicks.Load()},
+		{"waits", k.Waits.Load()}, {"lingers", k.Lingers.Load()}, {"lingers-cut", k.LingersCut.Load()},
+		{"buffer-cuts", k.BufferCuts.Load()}, {"overflows", k.Overflows.Load()},
 		{"slow-readers", k.SlowReaders.Load()}, {"half-closed", k.HalfClosed.Load()}, {"long-parked", k.LongParked.Load()},
 		{"hand-offs-refused", k.HandOffRefused.Load()}, {"stalled", k.Stalled.Load()},
-		{"bytes-read", k.BytesRead.Load()}, {"bytes-written", k.BytesWritten.Load()}, {"yields", k.Yields.Load()},
+		{"bytes-read", read}, {"bytes-written", written}, {"yields", k.Yields.Load()},
 		{"late-dropped", k.LateDropped.Load()}, {"panics", k.Panics.Load()}, {"descriptors", k.Descriptors.Load()},
 		{"bad-proxy", k.BadProxy.Load()}, {"cut", k.Cut.Load()},
 	} {

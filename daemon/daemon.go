@@ -175,9 +175,9 @@ func (d *Daemon) listen(c *conf.Config) error {
 		}
 		kept = append(kept, *l)
 		rl := &router.Listener{
-			Net: ln, Rules: router.Rules{Allow: l.Allow, Deny: l.Deny}, Trusted: l.ProxyTrusted, IdleTimeout: l.IdleTimeout,
-			Local: isLocal(ln.Addr()),
+			Net: ln, Trusted: l.ProxyTrusted, Local: isLocal(ln.Addr()),
 		}
+		rl.SetPolicy(policy(l))
 		// Behind a proxy on this machine is the whole world.
 		rl.Admin = l.Admin == "open" || l.Admin == "auto" && rl.Local && len(l.ProxyTrusted) == 0
 		d.listeners = append(d.listeners, rl)
@@ -193,6 +193,10 @@ func (d *Daemon) listen(c *conf.Config) error {
 func isLocal(a net.Addr) bool {
 	t, ok := a.(*net.TCPAddr)
 	return !ok || t.IP.IsLoopback()
+}
+
+func policy(l *conf.Listener) router.Policy {
+	return router.Policy{Rules: router.Rules{Allow: l.Allow, Deny: l.Deny}, IdleTimeout: l.IdleTimeout}
 }
 
 // removeStale removes a socket file that nobody answers on.
@@ -287,11 +291,12 @@ func (d *Daemon) Stop(ctx context.Context) error {
 func (d *Daemon) host(c *conf.Config) memcached.Host {
 	user, system := cpuTime()
 	k := &d.hub.Counters
+	read, written := d.hub.Bytes()
 	h := memcached.Host{
 		PID: os.Getpid(), Threads: c.EventLoops, Started: d.started, UserMicros: user, SystemMicros: system,
 		MaxConns: uint64(c.MaxConnections), Conns: uint64(k.Conns.Load()), TotalConns: k.Accepted.Load(),
 		RejectedConns: k.Rejected.Load(), Yields: k.Yields.Load(), IdleKicks: k.IdleKicks.Load(),
-		BytesRead: k.BytesRead.Load(), BytesWritten: k.BytesWritten.Load(),
+		BytesRead: read, BytesWritten: written, BufferUsed: uint64(max(0, k.Buffered.Load())),
 	}
 	for i, l := range d.listeners {
 		h.List = append(h.List, memcached.HostConn{ID: uint64(i + 1), Addr: address(l.Net.Addr()), State: "conn_listening"})

@@ -104,6 +104,24 @@ func largeValues(t *testing.T, d *daemon.Daemon) {
 	}
 }
 
+// TestManyLargeValues asks for more at once than any socket takes.
+func TestManyLargeValues(t *testing.T) {
+	d := daemontest.Boot(t, daemontest.AnyPort)
+	c := daemontest.Dial(t, d)
+	value := strings.Repeat("0123456789", 90000)
+	daemontest.Ask(t, c, "set k 0 0 900000\r\n"+value+"\r\n", "STORED\r\n")
+	for range 20 {
+		daemontest.Ask(t, c, strings.Repeat("get k\r\n", 20), strings.Repeat("VALUE k 0 900000\r\n"+value+"\r\nEND\r\n", 20))
+	}
+	k := d.Counters()
+	if k.Waits.Load() == 0 {
+		t.Error("20 values of 900 kB fitted the socket; the test shows nothing")
+	}
+	if n := k.Streams.Load(); n != 0 {
+		t.Errorf("%d healthy connections were moved to goroutines, want 0", n)
+	}
+}
+
 func TestUnknownProtocolAndMemcachedOnly(t *testing.T) {
 	d := daemontest.Boot(t, "  listeners:\n    - {address: '127.0.0.1:0'}\n    - {address: '127.0.0.1:0', protocols: [memcached]}\n")
 	daemontest.Ask(t, daemontest.Dial(t, d), "\x80\x00", "ERROR unknown protocol")
@@ -134,7 +152,11 @@ func TestConnectionLimit(t *testing.T) {
 	if b, err := io.ReadAll(silent); len(b) != 0 || err != nil {
 		t.Errorf("the silent connection: got %q, %v, want a close", b, err)
 	}
-	got, err := io.ReadAll(daemontest.Dial(t, d))
+	over := daemontest.Dial(t, d)
+	if _, err := io.WriteString(over, strings.Repeat("get k\r\n", 10000)); err != nil { // in the way of the refusal
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(over)
 	if want := "ERROR Too many open connections\r\n"; string(got) != want || err != nil {
 		t.Errorf("one too many: got %q, %v, want %q", got, err, want)
 	}

@@ -3,8 +3,10 @@ package router
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -18,6 +20,8 @@ const TooMany = "ERROR Too many open connections\r\n"
 // Out of descriptors it neither ends nor spins nor lets clients hang: a descriptor kept for this is given up for as long
 // as it takes to accept the next client and say so.
 func (h *Hub) Accept(l *Listener, serve func(c *Conn, nc net.Conn)) error {
+	d := &door{h: h, open: make(map[net.Conn]struct{})}
+	defer d.close()
 	reserve, _ := os.Open(os.DevNull)
 	defer func() { _ = reserve.Close() }()
 	for {
@@ -29,7 +33,7 @@ func (h *Hub) Accept(l *Listener, serve func(c *Conn, nc net.Conn)) error {
 		case exhausted(err):
 			h.Descriptors.Add(1)
 			reserve.Close()
-			if !refuseNext(l.Net) {
+			if !d.refuseNext(l.Net) {
 				time.Sleep(10 * time.Millisecond) // another took the descriptor, or it is memory that is short
 			}
 			reserve, _ = os.Open(os.DevNull)
@@ -44,13 +48,13 @@ func (h *Hub) Accept(l *Listener, serve func(c *Conn, nc net.Conn)) error {
 		probe, err := os.Open(os.DevNull)
 		if err != nil {
 			h.Descriptors.Add(1)
-			refuse(nc, TooMany)
+			d.refuse(nc, TooMany, false)
 			continue
 		}
 		probe.Close()
 		c, say, ok := h.Admit(l, nc.RemoteAddr(), nc.LocalAddr())
 		if !ok {
-			refuse(nc, say)
+			d.refuse(nc, say, true)
 			continue
 		}
 		serve(c, nc)
@@ -62,25 +66,88 @@ func exhausted(err error) bool {
 }
 
 // refuseNext refuses the client at the head of the queue. It waits for none: one who has gone makes no room.
-func refuseNext(ln net.Listener) bool {
-	d, ok := ln.(interface{ SetDeadline(time.Time) error })
-	if !ok || d.SetDeadline(time.Now().Add(50*time.Millisecond)) != nil {
+func (d *door) refuseNext(ln net.Listener) bool {
+	timed, ok := ln.(interface{ SetDeadline(time.Time) error })
+	if !ok || timed.SetDeadline(time.Now().Add(50*time.Millisecond)) != nil {
 		return false
 	}
-	defer d.SetDeadline(time.Time{})
+	defer timed.SetDeadline(time.Time{})
 	nc, err := ln.Accept()
 	if err != nil {
 		return false
 	}
-	refuse(nc, TooMany)
+	d.refuse(nc, TooMany, false)
 	return true
 }
 
-// refuse closes a connection that was not admitted. A fresh socket takes one short line at once, or its client is not
+// door refuses connections that were not admitted. A fresh socket takes one short line at once, or its client is not
 // worth waiting for.
-func refuse(nc net.Conn, say string) {
-	if say != "" && nc.SetWriteDeadline(time.Now().Add(time.Second)) == nil {
-		_, _ = nc.Write([]byte(say))
+type door struct {
+	h    *Hub
+	mu   sync.Mutex
+	open map[net.Conn]struct{} // refused, and waiting for their clients to go
+	wg   sync.WaitGroup
+}
+
+// maxRefused is how many refused clients of one listener are given time to read why.
+const maxRefused = 64
+
+// refuse says say to the client and closes nc. patient: if there are not too many, the client gets LingerTimeout to read
+// it, which takes a descriptor for as long.
+func (d *door) refuse(nc net.Conn, say string, patient bool) {
+	if say == "" || nc.SetDeadline(time.Now().Add(time.Second)) != nil {
+		_ = nc.Close()
+		return
+	}
+	_, _ = nc.Write([]byte(say))
+	if patient && d.enter(nc) {
+		d.wg.Go(func() {
+			if Linger(nc) {
+				d.h.Lingers.Add(1)
+			} else {
+				d.h.LingersCut.Add(1)
+			}
+			_ = nc.Close()
+			d.mu.Lock()
+			delete(d.open, nc)
+			d.mu.Unlock()
+		})
+		return
+	}
+	if nc.SetReadDeadline(time.Now().Add(time.Millisecond)) == nil { // what it sent is probably here already
+		_, _ = nc.Read(make([]byte, 4096))
 	}
 	_ = nc.Close()
+}
+
+func (d *door) enter(nc net.Conn) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.open) >= maxRefused {
+		return false
+	}
+	d.open[nc] = struct{}{}
+	return true
+}
+
+// close ends what refuse has begun.
+func (d *door) close() {
+	d.mu.Lock()
+	for nc := range d.open {
+		_ = nc.Close()
+	}
+	d.mu.Unlock()
+	d.wg.Wait()
+}
+
+// Linger closes our side of nc and takes what the client still sends until it closes its own: closed with anything
+// unread, the client would get a reset, and perhaps not our last words. False: the client took too long or sent too much.
+// nc is still to be closed.
+func Linger(nc net.Conn) bool {
+	half, ok := nc.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil || nc.SetReadDeadline(time.Now().Add(LingerTimeout)) != nil {
+		return false
+	}
+	n, err := io.Copy(io.Discard, io.LimitReader(nc, LingerBytes))
+	return err == nil && n < LingerBytes
 }

@@ -29,20 +29,20 @@ func (s *proxied) Step(t *protocols.Turn) protocols.Progress {
 	addr, used, need := parseProxy(t.In)
 	switch {
 	case need > 0 && !t.EOF:
-		if len(t.In) > 0 && s.c.Since.Load() == 0 {
-			s.c.Since.Store(t.Now.Wall)
+		if len(t.In) > 0 {
+			s.c.Await(FirstBytes, t.Now.Wall)
 		}
 		return protocols.Progress{Need: need}
 	case used == 0:
 		s.c.hub.BadProxy.Add(1)
 		return protocols.Progress{Used: len(t.In), Next: protocols.Close}
 	}
-	s.c.Since.Store(0)
+	s.c.Settle(FirstBytes)
 	if addr.IsValid() {
 		s.c.mu.Lock()
 		s.c.Env.Remote = addr
 		s.c.mu.Unlock()
-		if !s.l.Rules.Allows(addr.Addr()) {
+		if !s.l.Policy().Rules.Allows(addr.Addr()) {
 			s.c.hub.Refused.Add(1)
 			return protocols.Progress{Used: len(t.In), Next: protocols.Close}
 		}

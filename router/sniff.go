@@ -41,9 +41,9 @@ func (s *encrypted) Step(t *protocols.Turn) protocols.Progress {
 	case len(t.In) == 0:
 		return protocols.Progress{Need: 1}
 	case t.In[0] == secure.RecordHandshake:
-		s.c.Since.Store(t.Now.Wall) // a handshake has as long as first bytes that stay ambiguous
+		s.c.Await(FirstBytes, t.Now.Wall) // a handshake has as long as first bytes that stay ambiguous
 		return protocols.Progress{Next: protocols.Switch, To: s.l.TLS.Open(s.c, func(state tls.ConnectionState) protocols.Session {
-			s.c.Since.Store(0)
+			s.c.Settle(FirstBytes)
 			s.c.Env.TLS = true
 			if p := s.l.ALPN[state.NegotiatedProtocol]; p != nil {
 				return p.Open(&s.c.Env)
@@ -85,16 +85,14 @@ func (s *sniffer) Step(t *protocols.Turn) protocols.Progress {
 	for _, p := range s.l.Protocols {
 		switch p.Sniff(prefix) {
 		case protocols.Yes:
-			s.c.Since.Store(0)
+			s.c.Settle(FirstBytes)
 			return protocols.Progress{Next: protocols.Switch, To: p.Open(&s.c.Env)}
 		case protocols.Maybe:
 			maybe = true
 		}
 	}
 	if maybe && len(t.In) < protocols.SniffMax && !t.EOF {
-		if s.c.Since.Load() == 0 {
-			s.c.Since.Store(t.Now.Wall)
-		}
+		s.c.Await(FirstBytes, t.Now.Wall)
 		return protocols.Progress{Need: len(t.In) + 1}
 	}
 	s.c.hub.Unrecognised.Add(1)

@@ -4,13 +4,15 @@
 //
 // Three rules answer what gnet does not do. Listeners are ours: gnet ends its whole engine when accept runs out of
 // descriptors, so connections are accepted by package router and enrolled into loops that have no listener. gnet never
-// holds our output: a loop writes to the descriptor itself, once for each readable event, and a connection whose
-// client does not take what is written moves to router/stream, where blocking is back-pressure. And what is unread
-// stays bounded: a connection that cannot be stepped while its input grows moves there too, and so does one whose
-// client has closed its side while answers are outstanding.
+// holds our output: a loop writes to the descriptor itself, once for each readable event. What a client does not take at
+// once waits with the connection, which is not stepped until it is written; a watcher beside the loops says when to go
+// on. And what is unread stays bounded: a connection that cannot be stepped while its input grows moves to
+// router/stream, where not reading is back-pressure, and so does one whose client has closed its side while answers are
+// outstanding.
 package evloop
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -39,6 +41,7 @@ type Server struct {
 	hub     *router.Hub
 	streams *stream.Server
 	client  *gnet.Client
+	watcher *watcher
 
 	mu      sync.Mutex
 	loops   []*loop
@@ -47,40 +50,95 @@ type Server struct {
 
 // loop is what one event loop owns. Only its own goroutine touches it, but for the mailbox.
 type loop struct {
-	s     *Server
-	el    gnet.EventLoop
-	index int
-	turn  protocols.Turn
-	batch *grid.Batch
-	out   []byte
-	late  []protocols.Answer
+	s       *Server
+	el      gnet.EventLoop
+	index   int
+	traffic *router.Traffic
+	turn    protocols.Turn
+	batch   *grid.Batch
+	out     []byte
+	late    []protocols.Answer
+	spare   mail
 
-	mu     sync.Mutex
-	posted []*conn // to be looked at; a task is on its way when not empty
-	spare  []*conn
+	mu  sync.Mutex
+	box mail // a task is on its way when it is not empty
+}
+
+// mail is what others leave for a loop: connections to be looked at, and late answers.
+type mail struct {
+	posted  []*conn
+	letters []letter
+	mem     []byte // the values of the letters
+}
+
+// letter is one late answer. Its value is in mem until the letter is handed on.
+type letter struct {
+	k        *conn
+	seq      uint32
+	res      grid.Result
+	from, to int
+	next     int // the next letter for the same connection, counted from 1; 0: none
+}
+
+// maxMail bounds the values in a mailbox, in bytes. A loop empties it each round; beyond this it is not keeping up.
+const maxMail = 64 << 20
+
+func (m *mail) value(i int) *grid.Result {
+	l := &m.letters[i]
+	l.res.Value = m.mem[l.from:l.to:l.to]
+	return &l.res
+}
+
+// reset empties m for its next use. It keeps memory for a common burst only.
+func (m *mail) reset() {
+	clear(m.posted)
+	clear(m.letters)
+	m.posted, m.letters, m.mem = m.posted[:0], m.letters[:0], m.mem[:0]
+	if cap(m.mem) > 1<<20 {
+		m.mem = nil
+	}
+	if cap(m.letters) > 4096 {
+		m.letters = nil
+	}
 }
 
 // conn ties a gnet connection to ours. It is gnet's context of the connection.
 type conn struct {
-	c      *router.Conn
-	l      *loop
-	gc     gnet.Conn
-	need   int
-	parked bool
-	again  bool // a posted step goes on with unread input
-	gone   bool // moved to a goroutine
+	c       *router.Conn
+	l       *loop
+	gc      gnet.Conn
+	need    int
+	out     []byte // replies that the client has not taken yet; then
+	tail    []byte // this, which the session pins
+	watched bool   // known to the watcher
+	parked  bool
+	again   bool // a posted step goes on with unread input
+	ending  bool // close once out is written
+	linger  int  // bytes that are still taken from a client that has been told to go; 0: it has not
+	gone    bool // moved to a goroutine, or closed
+
+	first, last int                // in the mail at hand: its letters, counted from 1; 0: none
+	inbox       []protocols.Answer // answers that had to wait longer; their values are theirs
 }
+
+func (k *conn) unwritten() int { return len(k.out) + len(k.tail) }
 
 // Start starts n event loops.
 func Start(hub *router.Hub, n int) (*Server, error) {
 	s := &Server{hub: hub, streams: stream.NewServer(hub)}
+	var err error
+	if s.watcher, err = newWatcher(hub); err != nil {
+		return nil, fmt.Errorf("router/evloop: create watcher: %w", err)
+	}
 	client, err := gnet.NewClient(s, gnet.WithNumEventLoop(n), gnet.WithReadBufferCap(64<<10), gnet.WithTCPNoDelay(gnet.TCPNoDelay),
 		gnet.WithLogger(quiet{}), gnet.WithLogLevel(logging.ErrorLevel))
 	if err != nil {
+		s.watcher.close()
 		return nil, fmt.Errorf("router/evloop: create loops: %w", err)
 	}
 	s.client = client
 	if err := client.Start(); err != nil {
+		s.watcher.close()
 		return nil, fmt.Errorf("router/evloop: start loops: %w", err)
 	}
 	return s, nil
@@ -109,7 +167,9 @@ func (s *Server) Serve(l *router.Listener) error {
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.closing.Store(true)
 	s.streams.Shutdown(ctx)
-	if err := s.client.Stop(); err != nil {
+	err := s.client.Stop()
+	s.watcher.close()
+	if err != nil {
 		return fmt.Errorf("router/evloop: stop loops: %w", err)
 	}
 	return nil
@@ -125,7 +185,7 @@ func (s *Server) loopOf(el gnet.EventLoop) *loop {
 		}
 	}
 	l := &loop{
-		s: s, el: el, index: min(len(s.loops), protocols.MaxLoops-2),
+		s: s, el: el, index: min(len(s.loops), protocols.MaxLoops-2), traffic: s.hub.Traffic(min(len(s.loops), protocols.MaxLoops-2)),
 		batch: grid.NewBatch(router.Room), out: make([]byte, 0, router.Room+2*grid.StreamMin),
 	}
 	s.loops = append(s.loops, l)
@@ -144,9 +204,33 @@ func (s *Server) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
 func (k *conn) Notify(*router.Conn) {
 	l := k.l
 	l.mu.Lock()
-	first := len(l.posted) == 0
-	l.posted = append(l.posted, k)
+	first := len(l.box.posted)+len(l.box.letters) == 0
+	l.box.posted = append(l.box.posted, k)
 	l.mu.Unlock()
+	l.post(first)
+}
+
+// Deliver implements router.Driver: it puts a late answer in the loop's mailbox.
+func (k *conn) Deliver(_ *router.Conn, seq uint32, r *grid.Result) bool {
+	l := k.l
+	l.mu.Lock()
+	b := &l.box
+	if len(b.mem)+len(r.Value) > maxMail {
+		l.mu.Unlock()
+		return false
+	}
+	first := len(b.posted)+len(b.letters) == 0
+	from := len(b.mem)
+	b.mem = append(b.mem, r.Value...)
+	b.letters = append(b.letters, letter{k: k, seq: seq, res: *r, from: from, to: len(b.mem)})
+	b.letters[len(b.letters)-1].res.Value = nil
+	l.mu.Unlock()
+	l.post(first)
+	return true
+}
+
+// post has the loop empty its mailbox. One task does for all that comes until it runs.
+func (l *loop) post(first bool) {
 	if first {
 		_ = l.el.Execute(context.Background(), l) // fails only when the loops are ending
 	}
@@ -155,22 +239,78 @@ func (k *conn) Notify(*router.Conn) {
 // Kill implements router.Driver. A loop waits for no client, so the next look at the connection is soon enough.
 func (k *conn) Kill(c *router.Conn) { k.Notify(c) }
 
-// Run implements gnet.Runnable: it steps what was posted.
+// Run implements gnet.Runnable: it empties the mailbox.
 func (l *loop) Run(context.Context) error {
 	l.mu.Lock()
-	list := l.posted
-	l.posted = l.spare[:0]
+	m := l.box
+	l.box = l.spare
 	l.mu.Unlock()
-	for i, k := range list {
-		list[i] = nil
-		if !k.gone && l.event(k, true) == gnet.Close {
-			_ = l.el.Close(k.gc)
+	for i := range m.letters {
+		k := m.letters[i].k
+		switch {
+		case k.gone:
+			l.forward(k, &m, i)
+		case k.last == 0:
+			k.first, k.last = i+1, i+1
+			m.posted = append(m.posted, k)
+		default:
+			m.letters[k.last-1].next = i + 1
+			k.last = i + 1
 		}
 	}
-	l.mu.Lock()
-	l.spare = list[:0]
-	l.mu.Unlock()
+	for _, k := range m.posted {
+		if !k.gone && l.event(k, true, &m) == gnet.Close {
+			_ = l.el.Close(k.gc)
+		}
+		l.keep(k, &m)
+	}
+	m.reset()
+	l.spare = m
 	return nil
+}
+
+// forward gives a letter for a connection that is not here any more to whom it belongs now.
+func (l *loop) forward(k *conn, m *mail, i int) { k.c.Deliver(m.letters[i].seq, m.value(i)) }
+
+// keep copies the letters of k that were not used. Its client does not read, or it has had its share of this round.
+func (l *loop) keep(k *conn, m *mail) {
+	for i := k.first; i != 0; i = m.letters[i-1].next {
+		if k.gone {
+			l.forward(k, m, i-1)
+			continue
+		}
+		a := protocols.Answer{Seq: m.letters[i-1].seq, Res: *m.value(i - 1)}
+		a.Res.Value = bytes.Clone(a.Res.Value)
+		k.inbox = append(k.inbox, a)
+	}
+	k.first, k.last = 0, 0
+}
+
+// takeLate returns the answers for the next Step, as many as fit; more: there are others.
+func (l *loop) takeLate(k *conn, m *mail) (late []protocols.Answer, more bool) {
+	late = l.late[:0]
+	room, n := router.Room, 0
+	for ; n < len(k.inbox) && room > 0; n++ {
+		room -= len(k.inbox[n].Res.Value) + 64
+		late = append(late, k.inbox[n])
+	}
+	if n > 0 {
+		left := copy(k.inbox, k.inbox[n:])
+		clear(k.inbox[left:])
+		if k.inbox = k.inbox[:left]; left == 0 {
+			k.inbox = nil
+		}
+	}
+	for k.first != 0 && room > 0 {
+		i := k.first - 1
+		a := protocols.Answer{Seq: m.letters[i].seq, Res: *m.value(i)}
+		room -= len(a.Res.Value) + 64
+		late = append(late, a)
+		if k.first = m.letters[i].next; k.first == 0 {
+			k.last = 0
+		}
+	}
+	return late, len(k.inbox) > 0 || k.first != 0
 }
 
 // OnTraffic implements gnet.EventHandler.
@@ -179,7 +319,7 @@ func (s *Server) OnTraffic(gc gnet.Conn) gnet.Action {
 	if k.gone {
 		return gnet.Close
 	}
-	return k.l.event(k, false)
+	return k.l.event(k, false, nil)
 }
 
 // OnClose implements gnet.EventHandler.
@@ -188,48 +328,81 @@ func (s *Server) OnClose(gc gnet.Conn, err error) gnet.Action {
 	if k.gone {
 		return gnet.None
 	}
-	if errors.Is(err, io.EOF) && (k.c.Held > 0 || k.again || k.parked) {
-		in, _ := gc.Peek(-1)
-		if k.l.handOff(k, stream.Rest{Unread: append([]byte(nil), in...), EOF: true}) {
+	if errors.Is(err, io.EOF) && k.linger == 0 && (k.c.Held > 0 || k.again || k.parked || k.unwritten() > 0) {
+		if k.l.handOff(k, true) {
 			s.hub.HalfClosed.Add(1)
 			return gnet.None
 		}
 	}
-	if !k.gone {
-		k.gone = true
-		s.hub.Leave(k.c)
+	s.watcher.forget(k)
+	k.gone = true
+	for i := range k.inbox {
+		k.c.Drop(&k.inbox[i].Res)
 	}
+	s.hub.Leave(k.c)
 	return gnet.None
 }
 
-// event steps a connection's session for one readable event, or for a wake.
-func (l *loop) event(k *conn, woken bool) (action gnet.Action) {
-	hub := l.s.hub
+// event looks at a connection for one readable event, or because it was posted with the mail m.
+func (l *loop) event(k *conn, woken bool, m *mail) (action gnet.Action) {
 	defer func() {
 		if cause := recover(); cause != nil {
-			hub.Panicked(k.c, cause)
+			l.s.hub.Panicked(k.c, cause)
 			action = gnet.Close
 		}
 	}()
-	buffered := k.gc.InboundBuffered()
 	if !woken {
-		k.c.Spoke.Store(true)
-		if k.parked || k.again || buffered < k.need {
-			if (k.parked || k.again) && buffered > router.MaxParked {
-				hub.LongParked.Add(1)
-				return l.move(k, nil, nil)
-			}
-			return gnet.None
-		}
+		k.c.Heard()
 	}
+	buffered := k.gc.InboundBuffered()
+	switch {
+	case k.c.Look():
+		return gnet.Close
+	case k.linger > 0:
+		return l.lingering(k, buffered)
+	case woken && k.unwritten() == 0:
+		return l.step(k, m)
+	case woken:
+		now := l.s.hub.Clock.Now()
+		ok, some := l.write(k)
+		switch {
+		case !ok:
+			return gnet.Close
+		case k.unwritten() > 0:
+			if some {
+				k.c.Settle(router.Reading)
+			}
+			return l.wait(k, now.Wall)
+		}
+		k.c.Settle(router.Reading)
+		if k.ending {
+			return l.bye(k, now.Wall)
+		}
+		return l.step(k, m)
+	case k.unwritten() > 0 || k.parked || k.again:
+		if buffered <= router.MaxParked {
+			return l.retain(k)
+		}
+		if k.unwritten() > 0 {
+			l.s.hub.SlowReaders.Add(1)
+		} else {
+			l.s.hub.LongParked.Add(1)
+		}
+		return l.move(k)
+	case buffered < k.need:
+		return l.retain(k)
+	}
+	return l.step(k, m)
+}
+
+// step steps a connection's session until it waits for something.
+func (l *loop) step(k *conn, m *mail) gnet.Action {
+	hub := l.s.hub
 	k.again = false
 	now := hub.Clock.Now()
-	k.c.Last.Store(now.Wall)
+	k.c.Stepped(now.Wall)
 	for i := 0; ; i++ {
-		late, more, killed := k.c.Take(l.late[:0], router.Room)
-		if killed {
-			return gnet.Close
-		}
+		late, more := l.takeLate(k, m)
 		var in []byte
 		if k.gc.InboundBuffered() > 0 {
 			in, _ = k.gc.Peek(-1)
@@ -240,14 +413,14 @@ func (l *loop) event(k *conn, woken bool) (action gnet.Action) {
 			In: in, Late: late, Out: l.out[:0], Room: router.Room, CanTail: true, Now: now, Batch: l.batch, Loop: l.index,
 		}
 		p := k.c.Session.Step(&l.turn)
-		out, tail := l.turn.Out, l.turn.Tail
-		if cap(out) > cap(l.out) && cap(out) <= 1<<20 {
-			l.out = out[:0]
+		k.out, k.tail = l.turn.Out, l.turn.Tail
+		if cap(k.out) > cap(l.out) && cap(k.out) <= 1<<20 {
+			l.out = k.out[:0]
 		}
 		clear(late)
 		l.late = late[:0]
 		if p.Used > 0 { // Discard(0) would throw away everything
-			hub.BytesRead.Add(uint64(p.Used))
+			l.traffic.Read.Add(uint64(p.Used))
 			_, _ = k.gc.Discard(p.Used)
 		}
 		if p.Next == protocols.Switch {
@@ -255,21 +428,28 @@ func (l *loop) event(k *conn, woken bool) (action gnet.Action) {
 			k.c.Session = p.To
 		}
 		k.c.Held, k.need, k.parked = p.Held, p.Need, p.Next == protocols.Park
-		if rest, restTail, ok := l.write(k, out, tail); !ok {
+		spoke := len(k.out) > 0
+		if ok, _ := l.write(k); !ok {
 			return gnet.Close
-		} else if len(rest)+len(restTail) > 0 {
-			if p.Next == protocols.Close && len(restTail) == 0 {
-				k.c.Session.Close()
-				k.c.Session = closer{}
+		}
+		if k.unwritten() > 0 {
+			k.out = bytes.Clone(k.out) // the loop's buffer is for the next
+			k.ending = p.Next == protocols.Close
+			if p.Next == protocols.HandOff {
+				return l.move(k)
 			}
-			hub.SlowReaders.Add(1)
-			return l.move(k, rest, restTail)
+			return l.wait(k, now.Wall)
 		}
 		switch {
+		case p.Next == protocols.Close && spoke:
+			return l.bye(k, now.Wall)
 		case p.Next == protocols.Close:
 			return gnet.Close
+		case p.Need > router.MaxNeed:
+			hub.Overflows.Add(1)
+			return gnet.Close
 		case p.Next == protocols.HandOff:
-			return l.move(k, nil, nil)
+			return l.move(k)
 		case p.Next == protocols.Switch, more:
 			continue
 		case p.Next == protocols.Flush:
@@ -281,67 +461,110 @@ func (l *loop) event(k *conn, woken bool) (action gnet.Action) {
 			// Not from here: gnet runs tasks until none is left, also those that tasks post, before it looks at its
 			// sockets again.
 			go k.c.Wake()
-			return gnet.None
+			return l.retain(k)
 		}
 		if l.s.closing.Load() && p.Held == 0 && k.gc.InboundBuffered() == 0 {
 			return gnet.Close
 		}
-		return gnet.None
+		return l.retain(k)
 	}
 }
 
-// closer is the session of a connection that only has its last output to write.
-type closer struct{}
-
-func (closer) Step(*protocols.Turn) protocols.Progress {
-	return protocols.Progress{Next: protocols.Close}
+// retain counts what the connection keeps.
+func (l *loop) retain(k *conn) gnet.Action {
+	n := len(k.out) + k.gc.InboundBuffered()
+	for i := range k.inbox {
+		n += len(k.inbox[i].Res.Value)
+	}
+	if !k.c.Retain(n) {
+		return gnet.Close
+	}
+	return gnet.None
 }
-func (closer) Close() {}
 
-// write sends out, then tail. What the client's window does not take is returned. False: the connection is broken.
-func (l *loop) write(k *conn, out, tail []byte) (rest, restTail []byte, ok bool) {
+// wait leaves what is unwritten until the client takes more.
+func (l *loop) wait(k *conn, now int64) gnet.Action {
+	if !l.s.watcher.watch(k) {
+		l.s.hub.SlowReaders.Add(1)
+		return l.move(k)
+	}
+	l.s.hub.Waits.Add(1)
+	k.c.Await(router.Reading, now)
+	return l.retain(k)
+}
+
+// bye ends a connection whose last words have just been written. Were it closed with anything unread, its client would
+// get a reset, and perhaps not the words. So only our side is closed, and the client gets some time to close its own.
+func (l *loop) bye(k *conn, now int64) gnet.Action {
+	k.c.Session.Close()
+	k.c.Session = router.Closed{}
+	if l.s.closing.Load() || unix.Shutdown(k.gc.Fd(), unix.SHUT_WR) != nil {
+		return gnet.Close
+	}
+	l.s.hub.Lingers.Add(1)
+	k.c.Await(router.Closing, now)
+	k.linger = router.LingerBytes
+	return l.lingering(k, k.gc.InboundBuffered())
+}
+
+func (l *loop) lingering(k *conn, buffered int) gnet.Action {
+	if l.s.closing.Load() {
+		return gnet.Close
+	}
+	if k.linger <= buffered {
+		l.s.hub.LingersCut.Add(1)
+		return gnet.Close
+	}
+	if buffered > 0 {
+		_, _ = k.gc.Discard(buffered)
+		k.linger -= buffered
+	}
+	return l.retain(k)
+}
+
+// write sends what is unwritten, as much as the client's window takes. Not ok: the connection is broken.
+func (l *loop) write(k *conn) (ok, some bool) {
 	sent := 0
-	defer func() { l.s.hub.BytesWritten.Add(uint64(sent)) }()
-	for len(out)+len(tail) > 0 {
+	for k.unwritten() > 0 {
 		var n int
 		var err error
 		switch {
-		case len(tail) == 0:
-			n, err = unix.Write(k.gc.Fd(), out)
-		case len(out) == 0:
-			n, err = unix.Write(k.gc.Fd(), tail)
+		case len(k.tail) == 0:
+			n, err = unix.Write(k.gc.Fd(), k.out)
+		case len(k.out) == 0:
+			n, err = unix.Write(k.gc.Fd(), k.tail)
 		default:
-			n, err = unix.Writev(k.gc.Fd(), [][]byte{out, tail})
+			n, err = unix.Writev(k.gc.Fd(), [][]byte{k.out, k.tail})
 		}
 		switch err {
 		case nil:
 		case unix.EINTR:
 			continue
 		case unix.EAGAIN:
-			return out, tail, true
+			l.traffic.Written.Add(uint64(sent))
+			return true, sent > 0
 		default:
-			return nil, nil, false
+			k.out, k.tail = nil, nil
+			return false, false
 		}
 		sent += n
-		fromOut := min(n, len(out))
-		out, tail = out[fromOut:], tail[n-fromOut:]
+		fromOut := min(n, len(k.out))
+		k.out, k.tail = k.out[fromOut:], k.tail[n-fromOut:]
 	}
-	return nil, nil, true
+	k.out, k.tail = nil, nil
+	if sent > 0 {
+		l.traffic.Written.Add(uint64(sent))
+	}
+	return true, true
 }
 
 // move hands a connection to a goroutine and has gnet close its own descriptor, which does not shut the socket down.
-func (l *loop) move(k *conn, unwritten, tail []byte) gnet.Action {
-	var in []byte
-	if k.gc.InboundBuffered() > 0 {
-		in, _ = k.gc.Peek(-1)
-	}
-	l.handOff(k, stream.Rest{
-		Unread: append([]byte(nil), in...), Unwritten: append([]byte(nil), unwritten...), Tail: tail,
-	})
+func (l *loop) move(k *conn) gnet.Action {
+	l.handOff(k, false)
 	return gnet.Close
 }
 
-func (l *loop) handOff(k *conn, rest stream.Rest) bool {
+func (l *loop) handOff(k *conn, eof bool) bool {
 	fd, err := k.gc.Dup()
 	if err != nil {
 		return false
@@ -352,10 +575,20 @@ func (l *loop) handOff(k *conn, rest stream.Rest) bool {
 	if err != nil {
 		return false
 	}
+	var in []byte
+	if k.gc.InboundBuffered() > 0 {
+		in, _ = k.gc.Peek(-1)
+	}
+	if k.ending {
+		k.c.Session.Close()
+		k.c.Session = router.Closed{}
+	}
+	rest := stream.Rest{Unread: bytes.Clone(in), Unwritten: k.out, Tail: k.tail, Late: k.inbox, EOF: eof}
+	l.s.watcher.forget(k)
 	if !l.s.streams.Serve(k.c, nc, rest) {
 		_ = nc.Close()
 		return false
 	}
-	k.gone = true
+	k.gone, k.inbox = true, nil
 	return true
 }

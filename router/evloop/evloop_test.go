@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,8 +21,9 @@ import (
 	"github.com/latticed/latticed/router/evloop"
 )
 
-// toy is a protocol of lines, one request each: `get N` brings N bytes and a line feed, `late` the answer that the test
-// gives when it likes, `hold` waits in Step for the test, `spin` asks for further turns until the test ends that, `boom` panics, there and in Close.
+// toy is a protocol of lines, one request each: `get N` brings N bytes and a line feed, `quit N` too and closes, `late`
+// the answer that the test gives when it likes, `hold` waits in Step for the test, `spin` asks for further turns until
+// the test ends that, `boom` panics, there and in Close.
 type toy struct {
 	asked   chan *protocols.Env // a session has an answer outstanding
 	holding chan *protocols.Env
@@ -89,9 +91,15 @@ func (s *toySession) Step(t *protocols.Turn) (p protocols.Progress) {
 			s.boom = true
 			panic("boom")
 		default:
-			n, err := strconv.Atoi(line[len("get "):])
+			verb, number, _ := strings.Cut(line, " ")
+			n, err := strconv.Atoi(number)
 			if err != nil {
 				panic(err)
+			}
+			if verb == "quit" {
+				t.Out = append(append(t.Out, strings.Repeat("x", n)...), '\n')
+				p.Next = protocols.Close
+				return p
 			}
 			s.left = n + 1
 		}
@@ -251,17 +259,69 @@ func TestLateAnswers(t *testing.T) {
 	}
 }
 
+// more is what makes a client that does not read move to a goroutine, and what it gets for it.
+var more, moreReplies = strings.Repeat("get 2\n", 2*router.MaxParked/6), strings.Repeat("xx\n", 2*router.MaxParked/6)
+
 func TestLateAnswerAfterHandOff(t *testing.T) {
 	f := start(t)
 	c := f.dial(t)
-	const large = 64 << 20
+	const large = 16 << 20
 	send(t, c, fmt.Sprintf("late\nget %d\n", large))
 	env := <-f.asked
-	eventually(t, "the hand-off", func() bool { return f.hub.SlowReaders.Load() == 1 })
+	go func() { _, _ = io.WriteString(c, more) }()
+	eventually(t, "the hand-off", func() bool { return f.hub.Streams.Load() == 1 })
 	f.hub.Answer(env.Conn, 0, &grid.Result{Value: []byte("late")})
-	got, err := io.ReadAll(io.LimitReader(c, large+1+5))
-	if len(got) != large+1+5 || err != nil || bytes.Count(got, []byte("late\n")) != 1 {
-		t.Fatalf("got %d bytes and the answer %d times (%v), want %d and once", len(got), bytes.Count(got, []byte("late\n")), err, large+6)
+	want := large + 1 + 5 + len(moreReplies)
+	got, err := io.ReadAll(io.LimitReader(c, int64(want)))
+	if len(got) != want || err != nil || bytes.Count(got, []byte("late\n")) != 1 {
+		t.Fatalf("got %d bytes and the answer %d times (%v), want %d and once", len(got), bytes.Count(got, []byte("late\n")), err, want)
+	}
+}
+
+// TestWaitingOnTheLoop has a client that reads late, but sends little: it stays on its loop, late answers wait with it,
+// and nothing of it is kept when it has read.
+func TestWaitingOnTheLoop(t *testing.T) {
+	f := start(t)
+	c, other := f.dial(t), f.dial(t)
+	const large = 16 << 20
+	send(t, c, fmt.Sprintf("late\nget %d\nget 1\n", large))
+	env := <-f.asked
+	eventually(t, "a wait", func() bool { return f.hub.Waits.Load() > 0 })
+	f.hub.Answer(env.Conn, 0, &grid.Result{Value: bytes.Repeat([]byte{'v'}, 10000)})
+	eventually(t, "what is kept is counted", func() bool { return f.hub.Buffered.Load() > 10000 })
+	send(t, other, "get 1\n")
+	expect(t, other, "x\n")
+	want := large + 1 + 10001 + 2
+	got, err := io.ReadAll(io.LimitReader(c, int64(want)))
+	if len(got) != want || err != nil || bytes.Count(got, []byte("v\n")) != 1 {
+		t.Fatalf("got %d bytes and the answer %d times (%v), want %d and once", len(got), bytes.Count(got, []byte("v\n")), err, want)
+	}
+	send(t, c, "get 3\n")
+	expect(t, c, "xxx\n")
+	if n := f.hub.SlowReaders.Load(); n != 0 {
+		t.Errorf("%d hand-offs, want 0", n)
+	}
+	if n := f.hub.Buffered.Load(); n != 0 {
+		t.Errorf("%d bytes are counted as kept, want 0", n)
+	}
+	if c.CloseWrite(); f.hub.HalfClosed.Load() != 0 {
+		t.Error("a connection with nothing outstanding was handed off")
+	}
+}
+
+// TestHalfCloseWhileWaiting is a half-close with unwritten output.
+func TestHalfCloseWhileWaiting(t *testing.T) {
+	f := start(t)
+	c := f.dial(t)
+	const large = 16 << 20
+	send(t, c, fmt.Sprintf("get %d\nget 1\n", large))
+	eventually(t, "a wait", func() bool { return f.hub.Waits.Load() > 0 })
+	if err := c.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the hand-off", func() bool { return f.hub.HalfClosed.Load() == 1 })
+	if n, err := io.Copy(io.Discard, c); n != large+1+2 || err != nil {
+		t.Fatalf("got %d bytes (%v), want %d", n, err, large+3)
 	}
 }
 
@@ -353,11 +413,46 @@ func TestShutdownCutsWhoDoesNotRead(t *testing.T) {
 	f := start(t)
 	c := f.dial(t)
 	send(t, c, "get 1000000000\n")
+	eventually(t, "a wait", func() bool { return f.hub.Waits.Load() == 1 })
+	moved := f.dial(t)
+	send(t, moved, "get 1000000000\n")
+	go func() { _, _ = io.WriteString(moved, more) }()
 	eventually(t, "the hand-off", func() bool { return f.hub.Streams.Load() == 1 })
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	f.stop(ctx) // hangs without Kill
-	if n := f.hub.Cut.Load(); n != 1 || f.hub.Streams.Load() != 0 {
-		t.Errorf("cut %d connections and %d are left, want 1 and 0", n, f.hub.Streams.Load())
+	if n := f.hub.Cut.Load(); n != 2 || f.hub.Streams.Load() != 0 {
+		t.Errorf("cut %d connections and %d are left, want 2 and 0", n, f.hub.Streams.Load())
 	}
+}
+
+// TestLastWords has clients that go on sending while they are told to go. Without lingering they get a reset, and mostly
+// not the words.
+func TestLastWords(t *testing.T) {
+	f := start(t)
+	words := strings.Repeat("x", 100000) + "\n"
+	for _, piece := range []int{100, 50000} {
+		c := f.dial(t)
+		send(t, c, "quit 100000\n"+strings.Repeat("y", 300000))
+		send(t, c, strings.Repeat("z", piece))
+		got, err := io.ReadAll(c)
+		if string(got) != words || err != nil {
+			t.Fatalf("got %d bytes, %v, want %d", len(got), err, len(words))
+		}
+		send(t, c, "more of it")
+		c.Close()
+	}
+	eventually(t, "all connections gone", func() bool { return f.hub.Conns.Load() == 0 })
+	if n := f.hub.Lingers.Load(); n != 2 || f.hub.LingersCut.Load() != 0 {
+		t.Errorf("%d lingered and %d were cut, want 2 and 0", n, f.hub.LingersCut.Load())
+	}
+
+	// One that goes on for ever is cut.
+	c := f.dial(t)
+	send(t, c, "quit 0\n")
+	expect(t, c, "\n")
+	for err := error(nil); err == nil; {
+		_, err = c.Write(make([]byte, 1<<16))
+	}
+	eventually(t, "the cut", func() bool { return f.hub.LingersCut.Load() == 1 && f.hub.Conns.Load() == 0 })
 }

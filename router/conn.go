@@ -1,0 +1,220 @@
+package router
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"github.com/latticed/latticed/grid"
+	"github.com/latticed/latticed/protocols"
+)
+
+// Conn is one connection as every driver sees it.
+type Conn struct {
+	Env     protocols.Env
+	Session protocols.Session
+	Network string
+	Local   net.Addr
+	Held    int          // answers outstanding, as of the last Step; the driver's
+	Last    atomic.Int64 // when it was last stepped, ms
+
+	hub      *Hub
+	l        *Listener
+	heard    bool         // has sent anything; the driver's
+	retained int          // bytes, as counted in Buffered; the driver's
+	await    atomic.Int64 // what it waits for, and since when; 0: nothing
+	pending  atomic.Bool  // woken or killed
+
+	mu     sync.Mutex
+	woken  bool
+	killed bool
+	driver Driver
+
+	before, after  *Conn // in Hub.silent; with the two below guarded by Hub.mu
+	silent, kicked bool
+}
+
+// Driver is told that a connection has something to look at. Any goroutine; no method blocks. They are called with the
+// connection's mutex held.
+type Driver interface {
+	Notify(c *Conn)
+	// Deliver takes a late answer; it copies r and its value. False: there is no room for it.
+	Deliver(c *Conn, seq uint32, r *grid.Result) bool
+	// Kill ends the connection also where it waits for its client to read.
+	Kill(c *Conn)
+}
+
+// Await is what a connection waits for that it may not wait for too long.
+type Await int64
+
+// The waits.
+const (
+	FirstBytes Await = iota + 1 // enough of them to tell the protocol
+	Reading                     // its client takes what was written
+	Closing                     // its client closes too
+	awaits     = 4
+)
+
+// Await says that from now on, in ms, c waits for a. A wait for the same goes on as it was.
+func (c *Conn) Await(a Await, now int64) {
+	if Await(c.await.Load()%awaits) != a {
+		c.await.Store(now*awaits + int64(a))
+	}
+}
+
+// Settle ends the wait for a.
+func (c *Conn) Settle(a Await) {
+	if Await(c.await.Load()%awaits) == a {
+		c.await.Store(0)
+	}
+}
+
+// overdue returns where to count that c has waited for too long; nil: it has not.
+func (c *Conn) overdue(now int64) *atomic.Uint64 {
+	w := c.await.Load()
+	since := now - w/awaits
+	switch Await(w % awaits) {
+	case FirstBytes:
+		if since > sniffPeriod.Milliseconds() {
+			return &c.hub.Ambiguous
+		}
+	case Reading:
+		if since > StallTimeout.Milliseconds() {
+			return &c.hub.Stalled
+		}
+	case Closing:
+		if since > LingerTimeout.Milliseconds() {
+			return &c.hub.LingersCut
+		}
+		return nil
+	}
+	if idle := c.l.Policy().IdleTimeout; idle > 0 && now-c.Last.Load() > idle.Milliseconds() {
+		return &c.hub.IdleKicks
+	}
+	return nil
+}
+
+// Heard says that the client has sent something.
+func (c *Conn) Heard() {
+	if !c.heard {
+		c.heard = true
+		c.hub.spoke(c)
+	}
+}
+
+// Stepped says that c is stepped now.
+func (c *Conn) Stepped(now int64) {
+	if c.Last.Load() != now {
+		c.Last.Store(now)
+	}
+}
+
+// Retain says that c keeps n bytes between Steps. False: there is no room for them, and c is to be closed. Only the
+// driver calls it.
+func (c *Conn) Retain(n int) bool {
+	more := n - c.retained
+	if more == 0 {
+		return true
+	}
+	c.retained = n
+	total := c.hub.Buffered.Add(int64(more))
+	if more < 0 || n <= BufferShare || total <= c.hub.MaxBuffers {
+		return true
+	}
+	c.hub.BufferCuts.Add(1)
+	return false
+}
+
+// Deliver brings c a late answer. One for a connection without a driver is dropped and counted.
+func (c *Conn) Deliver(seq uint32, r *grid.Result) {
+	c.mu.Lock()
+	ok := c.driver != nil
+	if ok && !c.driver.Deliver(c, seq, r) {
+		ok = false
+		if c.kill() {
+			c.hub.Overflows.Add(1)
+		}
+	}
+	c.mu.Unlock()
+	if !ok {
+		c.hub.drop(r)
+	}
+}
+
+// Drop drops an answer that c took and cannot use.
+func (c *Conn) Drop(r *grid.Result) { c.hub.drop(r) }
+
+// Wake implements protocols.Waker.
+func (c *Conn) Wake() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.woken && c.driver != nil {
+		c.woken = true
+		c.pending.Store(true)
+		c.driver.Notify(c)
+	}
+}
+
+// Kill has the driver close the connection. False: that was asked for before.
+func (c *Conn) Kill() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.kill()
+}
+
+func (c *Conn) kill() bool {
+	if c.killed {
+		return false
+	}
+	c.killed = true
+	c.pending.Store(true)
+	if c.driver != nil {
+		c.driver.Kill(c)
+	}
+	return true
+}
+
+// Drive makes d the driver of c. What was asked of the one before is asked of d.
+func (c *Conn) Drive(d Driver) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.driver = d
+	switch {
+	case c.killed:
+		d.Kill(c)
+	case c.woken:
+		d.Notify(c)
+	}
+}
+
+// Look ends the wake; it comes before a Step. True: the connection is to be closed.
+func (c *Conn) Look() (killed bool) {
+	if !c.pending.Load() {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.woken = false
+	c.pending.Store(c.killed)
+	return c.killed
+}
+
+// Remote is the client's address, for others than the session: a PROXY header changes it while the connection is in
+// the table.
+func (c *Conn) Remote() netip.AddrPort {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.Env.Remote
+}
+
+// Closed is the session of a connection that has nothing left to say.
+type Closed struct{}
+
+// Step implements protocols.Session.
+func (Closed) Step(*protocols.Turn) protocols.Progress {
+	return protocols.Progress{Next: protocols.Close}
+}
+
+// Close implements protocols.Session.
+func (Closed) Close() {}

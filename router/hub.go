@@ -1,0 +1,277 @@
+package router
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"sync"
+
+	"github.com/latticed/latticed/grid"
+	"github.com/latticed/latticed/protocols"
+)
+
+// Hub is the table of connections. It implements grid.Late.
+type Hub struct {
+	Options
+	Counters
+	traffic [protocols.MaxLoops]Traffic
+	table   [parts]part
+
+	mu     sync.Mutex
+	next   uint64
+	listed int           // connections that count against the limit
+	open   int           // connections that have not left
+	silent ring          // those of listed that never sent anything, the oldest first
+	empty  chan struct{} // Drain waits; closed when the last connection leaves
+}
+
+// The table is cut in parts, so that nobody holds a lock for as long as it takes to look at every connection.
+const parts = 64
+
+type part struct {
+	mu    sync.RWMutex
+	conns map[uint64]*Conn
+	_     [32]byte
+}
+
+// ring is a list of connections in the order in which they came, linked through them.
+type ring struct{ first, last *Conn }
+
+func (r *ring) push(c *Conn) {
+	c.silent, c.before, c.after = true, r.last, nil
+	if r.last != nil {
+		r.last.after = c
+	} else {
+		r.first = c
+	}
+	r.last = c
+}
+
+// remove takes c out, if it is in.
+func (r *ring) remove(c *Conn) {
+	if !c.silent {
+		return
+	}
+	if c.before != nil {
+		c.before.after = c.after
+	} else {
+		r.first = c.after
+	}
+	if c.after != nil {
+		c.after.before = c.before
+	} else {
+		r.last = c.before
+	}
+	c.silent, c.before, c.after = false, nil, nil
+}
+
+// NewHub returns an empty table.
+func NewHub(o Options) *Hub {
+	if o.MaxConns == 0 {
+		o.MaxConns = 1024
+	}
+	if o.MaxStreams == 0 {
+		o.MaxStreams = 1024
+	}
+	if o.MaxBuffers == 0 {
+		o.MaxBuffers = 256 << 20
+	}
+	h := &Hub{Options: o}
+	for i := range h.table {
+		h.table[i].conns = make(map[uint64]*Conn)
+	}
+	return h
+}
+
+// Traffic returns what loop counts.
+func (h *Hub) Traffic(loop int) *Traffic { return &h.traffic[loop] }
+
+// Bytes returns how many bytes sessions have taken and how many were written.
+func (h *Hub) Bytes() (read, written uint64) {
+	for i := range h.traffic {
+		read += h.traffic[i].Read.Load()
+		written += h.traffic[i].Written.Load()
+	}
+	return read, written
+}
+
+func (h *Hub) part(id uint64) *part { return &h.table[id%parts] }
+
+func (h *Hub) find(id uint64) *Conn {
+	p := h.part(id)
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.conns[id]
+}
+
+func (h *Hub) unlist(c *Conn) {
+	p := h.part(c.Env.Conn)
+	p.mu.Lock()
+	delete(p.conns, c.Env.Conn)
+	p.mu.Unlock()
+}
+
+// Admit takes an accepted connection into the table. Without ok, say, if not empty, is for the client, and the
+// connection is to be closed.
+func (h *Hub) Admit(l *Listener, remote, local net.Addr) (c *Conn, say string, ok bool) {
+	h.Accepted.Add(1)
+	addr := addrPort(remote)
+	if !l.Policy().Rules.Allows(addr.Addr()) {
+		h.Refused.Add(1)
+		return nil, "", false
+	}
+	c = &Conn{hub: h, l: l, Local: local, Network: remote.Network()}
+	c.Last.Store(h.Clock.Now().Wall)
+	h.mu.Lock()
+	var victim *Conn
+	if h.listed >= h.MaxConns {
+		if victim = h.silent.first; victim == nil {
+			h.mu.Unlock()
+			h.Rejected.Add(1)
+			return nil, TooMany, false
+		}
+		h.silent.remove(victim)
+		victim.kicked = true
+	} else {
+		h.listed++
+	}
+	h.open++
+	h.next++
+	id := h.next
+	h.silent.push(c)
+	h.mu.Unlock()
+	h.Conns.Add(1)
+	if victim != nil {
+		h.SilentKicks.Add(1)
+		victim.Kill()
+	}
+	c.Env = protocols.Env{
+		Conn: id, Caches: h.Caches, Remote: addr, Local: l.Local, Admin: l.Admin, Limits: protocols.DefaultLimits,
+	}
+	c.Env.Waker = c
+	c.Session = open(l, c)
+	p := h.part(id)
+	p.mu.Lock()
+	p.conns[id] = c
+	p.mu.Unlock()
+	return c, "", true
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	if t, ok := a.(*net.TCPAddr); ok {
+		ap := t.AddrPort()
+		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
+	return netip.AddrPort{}
+}
+
+// spoke takes c from those that may have to give way to a newcomer.
+func (h *Hub) spoke(c *Conn) {
+	h.mu.Lock()
+	h.silent.remove(c)
+	h.mu.Unlock()
+}
+
+// Leave ends c: its session is closed and it goes from the table. Called once, by its driver.
+func (h *Hub) Leave(c *Conn) {
+	h.unlist(c)
+	c.mu.Lock()
+	c.driver = nil
+	c.mu.Unlock()
+	c.Retain(0)
+	defer func() {
+		if cause := recover(); cause != nil {
+			h.Panicked(c, cause)
+		}
+		h.Conns.Add(-1)
+		h.mu.Lock()
+		h.silent.remove(c)
+		if !c.kicked {
+			h.listed--
+		}
+		if h.open--; h.open == 0 && h.empty != nil {
+			close(h.empty)
+			h.empty = nil
+		}
+		h.mu.Unlock()
+	}()
+	c.Session.Close()
+}
+
+// Panicked counts and reports that c's session panicked. It is called where that was recovered, by the deferred
+// function itself, so that the stack is the session's.
+func (h *Hub) Panicked(c *Conn, cause any) {
+	h.Panics.Add(1)
+	if h.OnPanic != nil {
+		h.OnPanic(c.Env.Conn, cause, debug.Stack())
+	}
+}
+
+// Drain waits until no connection is left. When ctx ends first, those that are left are cut.
+func (h *Hub) Drain(ctx context.Context) {
+	h.mu.Lock()
+	if h.open == 0 {
+		h.mu.Unlock()
+		return
+	}
+	if h.empty == nil {
+		h.empty = make(chan struct{})
+	}
+	empty := h.empty
+	h.mu.Unlock()
+	select {
+	case <-empty:
+	case <-ctx.Done():
+		h.Each(func(c *Conn) {
+			if c.Kill() {
+				h.Cut.Add(1)
+			}
+		})
+	}
+}
+
+// Answer implements grid.Late.
+func (h *Hub) Answer(conn uint64, seq uint32, r *grid.Result) {
+	if c := h.find(conn); c != nil {
+		c.Deliver(seq, r)
+	} else {
+		h.drop(r)
+	}
+}
+
+func (h *Hub) drop(r *grid.Result) {
+	h.LateDropped.Add(1)
+	if r.Body != nil {
+		r.Body.Close()
+	}
+}
+
+// Wake implements grid.Late.
+func (h *Hub) Wake(conn uint64) {
+	if c := h.find(conn); c != nil {
+		c.Wake()
+	}
+}
+
+// Sweep closes what has waited for too long. It is called about once a second.
+func (h *Hub) Sweep() {
+	now := h.Clock.Now().Wall
+	h.Each(func(c *Conn) {
+		if count := c.overdue(now); count != nil && c.Kill() {
+			count.Add(1)
+		}
+	})
+}
+
+// Each calls f for every connection, in no order. f may not close connections itself, nor block.
+func (h *Hub) Each(f func(c *Conn)) {
+	for i := range h.table {
+		p := &h.table[i]
+		p.mu.RLock()
+		for _, c := range p.conns {
+			f(c)
+		}
+		p.mu.RUnlock()
+	}
+}

@@ -104,7 +104,7 @@ func TestListeners(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []conf.Change{{Key: "listeners[127.0.0.1:1].deny", From: "10.1.2.3/32"}}
+	want := []conf.Change{{Key: "listeners[127.0.0.1:1].deny", From: "10.1.2.3/32", Live: true}}
 	if d := conf.Diff(c, changed); !slices.Equal(d, want) {
 		t.Errorf("Diff: got %v, want %v", d, want)
 	}

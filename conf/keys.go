@@ -196,11 +196,11 @@ var listenerKeys = slices.Concat([]key[Listener]{
 		},
 		show: func(l *Listener) []string { return l.Protocols },
 	},
-	prefixKey("allow", func(l *Listener) *[]netip.Prefix { return &l.Allow }),
-	prefixKey("deny", func(l *Listener) *[]netip.Prefix { return &l.Deny }),
-	prefixKey("proxy-protocol.trusted", func(l *Listener) *[]netip.Prefix { return &l.ProxyTrusted }),
+	prefixKey("allow", true, func(l *Listener) *[]netip.Prefix { return &l.Allow }),
+	prefixKey("deny", true, func(l *Listener) *[]netip.Prefix { return &l.Deny }),
+	prefixKey("proxy-protocol.trusted", false, func(l *Listener) *[]netip.Prefix { return &l.ProxyTrusted }),
 	{
-		name: "idle-timeout",
+		name: "idle-timeout", live: true,
 		set: func(l *Listener, t []string) (err error) {
 			l.IdleTimeout, err = parseDuration(t[0])
 			return err
@@ -227,9 +227,9 @@ var listenerKeys = slices.Concat([]key[Listener]{
 // protocols that a listener can be restricted to.
 var protocols = []string{"memcached", "http"}
 
-func prefixKey(name string, in func(*Listener) *[]netip.Prefix) key[Listener] {
+func prefixKey(name string, live bool, in func(*Listener) *[]netip.Prefix) key[Listener] {
 	return key[Listener]{
-		name: name, list: true,
+		name: name, list: true, live: live,
 		set: func(l *Listener, texts []string) error {
 			ps := []netip.Prefix{}
 			for _, t := range texts {

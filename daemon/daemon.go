@@ -58,6 +58,7 @@ type Daemon struct {
 	server  *evloop.Server
 
 	listeners []*router.Listener
+	addresses []string        // of the listeners, as configured
 	own       tls.Certificate // self-signed, made when first needed
 	accepting sync.WaitGroup
 	failed    chan error // an accept that failed for good
@@ -181,6 +182,7 @@ func (d *Daemon) listen(c *conf.Config) error {
 		// Behind a proxy on this machine is the whole world.
 		rl.Admin = l.Admin == "open" || l.Admin == "auto" && rl.Local && len(l.ProxyTrusted) == 0
 		d.listeners = append(d.listeners, rl)
+		d.addresses = append(d.addresses, l.Address)
 		if err := d.encrypt(rl, c.TLSOf(l), l.Protocols); err != nil {
 			return fmt.Errorf("listen on %s: %w", l.Address, err)
 		}
@@ -254,7 +256,17 @@ func (d *Daemon) sweep() {
 // Reload applies what can change while running.
 func (d *Daemon) Reload(c *conf.Config) {
 	d.store.SetLimit(c.Memory)
-	d.reloadTLS(c)
+	taken := make([]bool, len(c.Listeners))
+	for i, l := range d.listeners {
+		for j := range c.Listeners {
+			if !taken[j] && c.Listeners[j].Address == d.addresses[i] {
+				taken[j] = true
+				l.SetPolicy(policy(&c.Listeners[j]))
+				d.reloadTLS(c, l, &c.Listeners[j])
+				break
+			}
+		}
+	}
 }
 
 func (d *Daemon) closeListeners() {

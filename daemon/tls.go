@@ -45,19 +45,17 @@ func encryption(l *router.Listener) string {
 	return ", with and without TLS"
 }
 
-// reloadTLS reads all certificates again. What cannot be read stays as it was, and is logged.
-func (d *Daemon) reloadTLS(c *conf.Config) {
-	for i, l := range d.listeners {
-		if i >= len(c.Listeners) || l.TLS == nil {
-			continue
-		}
-		o, err := d.tlsOptions(c.TLSOf(&c.Listeners[i]), speaksHTTP(c.Listeners[i].Protocols))
-		if err == nil {
-			err = l.TLS.Reload(o)
-		}
-		if err != nil {
-			d.log.Error().Err(err).Str("listener", l.Net.Addr().String()).Msg("certificates not reloaded; those from before stay in use")
-		}
+// reloadTLS reads the certificates of l again. What cannot be read stays as it was, and is logged.
+func (d *Daemon) reloadTLS(c *conf.Config, l *router.Listener, cl *conf.Listener) {
+	if l.TLS == nil {
+		return
+	}
+	o, err := d.tlsOptions(c.TLSOf(cl), speaksHTTP(cl.Protocols))
+	if err == nil {
+		err = l.TLS.Reload(o)
+	}
+	if err != nil {
+		d.log.Error().Err(err).Str("listener", l.Net.Addr().String()).Msg("certificates not reloaded; those from before stay in use")
 	}
 }
 

@@ -295,3 +295,52 @@ func TestProcessorsBesideTheLoops(t *testing.T) {
 		t.Error("40 loops do not have 41 processors")
 	}
 }
+
+func TestReloadOfListeners(t *testing.T) {
+	file := t.TempDir() + "/c.yaml"
+	text := func(more string) string {
+		return "latticed:\n  log-format: json\n  listeners:\n    - {address: '127.0.0.1:0', protocols: [memcached]" + more + "}\n"
+	}
+	write(t, file, text(""))
+	p := run(t, nil, "--config", file)
+	old := dial(t, "tcp", p.addr)
+	ask(t, old, "mn\r\n", "MN\r\n")
+	write(t, file, text(", deny: ['127.0.0.0/8']"))
+	p.signal(t, syscall.SIGHUP)
+	for end := time.Now().Add(patience); ; {
+		c := dial(t, "tcp", p.addr)
+		_, _ = io.WriteString(c, "mn\r\n") // may fail: it is denied
+		n, _ := io.ReadFull(c, make([]byte, 4))
+		c.Close()
+		if n == 0 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the deny rule never came into force")
+		}
+	}
+	ask(t, old, "mn\r\n", "MN\r\n") // who is connected stays
+	write(t, file, text(", idle-timeout: 1s"))
+	p.signal(t, syscall.SIGHUP)
+	if b, err := io.ReadAll(old); len(b) != 0 || err != nil {
+		t.Errorf("an idle connection: got %q, %v, want a close", b, err)
+	}
+	if got := stat(t, p.addr, "idle_kicks"); got != "1" {
+		t.Errorf("idle_kicks: got %q, want 1", got)
+	}
+	p.signal(t, syscall.SIGTERM)
+	if code := p.end(t); code != 0 {
+		t.Errorf("exit code: got %d, want 0", code)
+	}
+	for _, want := range []string{
+		`"key":"listeners[127.0.0.1:0].deny","from":"","to":"127.0.0.0/8"`,
+		`"key":"listeners[127.0.0.1:0].idle-timeout","from":"0","to":"1s"`,
+	} {
+		if !strings.Contains(p.stderr.String(), want) {
+			t.Errorf("log: got %s, want %s in it", p.stderr, want)
+		}
+	}
+	if strings.Contains(p.stderr.String(), "needs a restart") {
+		t.Errorf("log: got %s, want nothing that needs a restart", p.stderr)
+	}
+}

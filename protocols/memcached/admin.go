@@ -46,7 +46,7 @@ func (t *turn) alone() {
 
 // quietable tells whether noreply hides the answer of a command: of all but those that do not look for it.
 func quietable(name string) bool {
-	return name != "stats" && name != "watch" && name != "refresh_certs"
+	return name != "stats" && name != "watch"
 }
 
 func (t *turn) admin(name string, ws *words) string {

@@ -210,7 +210,9 @@ func (t *turn) storage(ws *words, kind grid.Kind, cond grid.Cond, used int) {
 	}
 	key := ws.word(1)
 	flags, okFlags := parseUint(unsigned(ws.word(2)))
+	okFlags = okFlags || string(ws.word(2)) == "-0"
 	exptime, okTTL := parseInt(unsigned(ws.word(3)))
+	okTTL = okTTL && string(ws.word(3)) != "-"
 	var unique uint64
 	okUnique := true
 	if v == vCas {
@@ -264,7 +266,7 @@ func (t *turn) data(v verb, op grid.Op, r req, used, n int) {
 	}
 	block := in[used : used+n+2]
 	if block[n] != '\r' || block[n+1] != '\n' {
-		t.text(badChunk, used+n+2, r.quiet)
+		t.text(badChunk, used+n+2, r.quiet && v != vMetaSet)
 		return
 	}
 	op.Value = block[:n]

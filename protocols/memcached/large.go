@@ -86,7 +86,7 @@ func (t *turn) fillOn() (next protocols.Next, done bool) {
 	t.Batch.Reset()
 	if f.end != [2]byte{'\r', '\n'} {
 		f.abort()
-		t.text(badChunk, 0, f.req.quiet)
+		t.text(badChunk, 0, f.req.quiet && f.verb != vMetaSet)
 	} else {
 		f.op.Body = f.slot
 		t.put(f.verb, &f.op, &f.req, 0)

@@ -13,7 +13,8 @@ const (
 	metaValue  metaAsk = 1 << iota // v
 	metaBinary                     // b: the key was sent in base64
 	metaTTL                        // T: req.ttl is what it set
-	metaUnique                     // C on mg: no value when equal; req.equal
+	metaUnique                     // C; mg: no value when the version is req.equal; ms: a miss is NF
+	metaLong                       // the opaque is too long
 	metaOther                      // ma that subtracts, md that only marks: counted elsewhere or not at all
 )
 
@@ -36,6 +37,12 @@ func (t *turn) meta(ws *words, line []byte, used int) {
 		}
 		first = 3
 	}
+	for i := first; i < min(ws.n, maxWords); i++ {
+		if c := ws.w[i][0]; !(c >= '0' && c <= '9' || c >= 'A' && c <= 'z') {
+			t.text(badLine, used, false) // no flag at all, and a data block is not swallowed
+			return
+		}
+	}
 	op := grid.Op{Key: key}
 	r := req{key: key}
 	if ws.n > first && ws.n <= maxWords {
@@ -55,11 +62,13 @@ func (t *turn) meta(ws *words, line []byte, used int) {
 	var v verb
 	if fault == "" {
 		v, fault = metaOp(name, mode, &op, &r)
+	} else if name == 'a' {
+		fault = "CLIENT_ERROR invalid or duplicate flag\r\n"
+	}
+	if fault == "" && r.ask&metaLong != 0 {
+		fault = "CLIENT_ERROR opaque token too long\r\n"
 	}
 	if fault != "" {
-		if name == 'a' && fault != invalidMode(name) {
-			fault = "CLIENT_ERROR invalid or duplicate flag\r\n"
-		}
 		if name == 's' {
 			t.refuse(fault, used, n, false)
 		} else {
@@ -98,9 +107,6 @@ func (t *turn) metaFlags(ws *words, first int, name byte, op *grid.Op, r *req) (
 	for i := first; i < ws.n; i++ {
 		w := ws.w[i]
 		c := w[0]
-		if !(c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z') {
-			return 0, badLine
-		}
 		if seen[c>>6]&(1<<(c&63)) != 0 {
 			return 0, "CLIENT_ERROR duplicate flag\r\n"
 		}
@@ -125,6 +131,9 @@ func (t *turn) metaFlags(ws *words, first int, name byte, op *grid.Op, r *req) (
 			if op.TTL, ok = parseTTL32(arg, now); ok {
 				r.ttl = op.TTL
 				r.ask |= metaTTL
+				if name != 's' && op.Ask&grid.Vivify != 0 {
+					op.VivifyTTL = op.TTL // the last one counts, also for an entry that is created
+				}
 			}
 		case 'R':
 			var ttl int64
@@ -143,7 +152,10 @@ func (t *turn) metaFlags(ws *words, first int, name byte, op *grid.Op, r *req) (
 			var n uint64
 			n, ok = parseUint(arg)
 			ok = ok && n <= 1<<32-1
-			op.Flags, numbers = uint32(n), badLine
+			op.Flags = uint32(n)
+			if numbers = badLine; fault != "" {
+				numbers = fault
+			}
 		case 'J':
 			op.Initial, ok = parseUint(arg)
 			numbers = "CLIENT_ERROR invalid numeric initial value\r\n"
@@ -176,7 +188,7 @@ func (t *turn) metaFlags(ws *words, first int, name byte, op *grid.Op, r *req) (
 			}
 		case 'O':
 			if len(w) > maxOpaque {
-				return 0, "CLIENT_ERROR opaque token too long\r\n"
+				r.ask |= metaLong
 			}
 		case 'P', 'L', 'k', 's', 't', 'c', 'f', 'l', 'h':
 		default:
@@ -262,6 +274,9 @@ func metaOp(name, mode byte, op *grid.Op, r *req) (verb, string) {
 		op.Ask |= vivify
 	default:
 		return 0, invalidMode(name)
+	}
+	if op.Kind == grid.Put && op.Cond == grid.IfVersion {
+		r.ask |= metaUnique
 	}
 	return vMetaSet, ""
 }

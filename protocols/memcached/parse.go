@@ -34,7 +34,7 @@ func (ws *words) cut(line []byte) {
 
 // word returns word i, or nothing.
 func (ws *words) word(i int) []byte {
-	if i < ws.n && i < maxWords {
+	if i >= 0 && i < min(ws.n, maxWords) {
 		return ws.w[i]
 	}
 	return nil
@@ -42,7 +42,7 @@ func (ws *words) word(i int) []byte {
 
 // noreply tells whether the last word is exactly that.
 func (ws *words) noreply() bool {
-	return ws.n > 1 && ws.n <= maxWords && string(ws.w[ws.n-1]) == "noreply"
+	return ws.n > 0 && ws.n <= maxWords && string(ws.w[ws.n-1]) == "noreply"
 }
 
 // begins tells whether word is a beginning of name, which is how sub-commands are matched.

@@ -241,6 +241,12 @@ func afterTTL(ttl, now int64) int64 {
 	return 0
 }
 
+// vivifyTTL is the expiry of an entry that the flag N created.
+func vivifyTTL(flag []byte, now int64) int64 {
+	ttl, _ := parseTTL32(flag[1:], now)
+	return afterTTL(ttl, now)
+}
+
 func (t *turn) renderMetaGet(dst []byte, r *req, res *grid.Result) ([]byte, string) {
 	now := t.Now.Wall
 	hit := res.Code == grid.OK && res.State&grid.Vivified == 0
@@ -268,10 +274,17 @@ func (t *turn) renderMetaGet(dst []byte, r *req, res *grid.Result) ([]byte, stri
 		dst = append(dst, "HD"...)
 	}
 	expires := res.Expires
+	if res.State&grid.Vivified != 0 {
+		expires = 0 // until N or T is reached
+	}
 	for w, rest := cutWord(r.flags); len(w) > 0; w, rest = cutWord(rest) {
 		switch w[0] {
 		case 'T':
 			expires = afterTTL(r.ttl, now)
+		case 'N':
+			if res.State&grid.Vivified != 0 {
+				expires = vivifyTTL(w, now)
+			}
 		case 's':
 			dst = strconv.AppendUint(append(dst, " s"...), res.Num, 10)
 		case 't':
@@ -421,12 +434,22 @@ func (t *turn) renderMetaArith(dst []byte, r *req, res *grid.Result) []byte {
 	} else {
 		dst = append(dst, "HD"...)
 	}
+	expires := res.Expires
+	if res.State&grid.Vivified != 0 {
+		expires = 0 // until N or T is reached
+	}
 	for w, rest := cutWord(r.flags); len(w) > 0; w, rest = cutWord(rest) {
 		switch w[0] {
+		case 'T':
+			expires = afterTTL(r.ttl, t.Now.Wall)
+		case 'N':
+			if res.State&grid.Vivified != 0 {
+				expires = vivifyTTL(w, t.Now.Wall)
+			}
 		case 'c':
 			dst = strconv.AppendUint(append(dst, " c"...), res.Version, 10)
 		case 't':
-			dst = ttlLeft(append(dst, " t"...), res.Expires, t.Now.Wall)
+			dst = ttlLeft(append(dst, " t"...), expires, t.Now.Wall)
 		default:
 			dst = echoFlag(dst, r, w)
 		}

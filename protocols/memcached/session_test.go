@@ -212,6 +212,16 @@ func TestReplies(t *testing.T) {
 	f("stats e\r\nstats r\r\nstats de o\r\nstats detail d\r\nstats cachedump 0 1\r\n", "END\r\nRESET\r\nOK\r\nEND\r\nEND\r\n")
 	f("set k 0 0 1\r\nx\r\nms k 1048516 MA s\r\n"+strings.Repeat("x", 1048516)+"\r\nms k 1 ME s\r\ny\r\nappend k 0 0 1048516\r\n"+strings.Repeat("x", 1048516)+"\r\nget k\r\n",
 		"STORED\r\nNS s1048516\r\nNS s1\r\nNOT_STORED\r\nVALUE k 0 1\r\nx\r\nEND\r\n")
+	f("   \r\n  \r\nnoreply\r\nrefresh_certs noreply\r\nmn\r\n", "ERROR\r\nERROR\r\nMN\r\n")
+	f("ms a 1 C5\r\nx\r\nms a 1 C5 MR\r\nx\r\nms a 1 C5 MA\r\nx\r\nms a 1 q\r\nxx\r\n", "NF\r\nNF\r\nNS\r\nCLIENT_ERROR bad data chunk\r\n"+bad)
+	f("ms a 1 y !\r\nx\r\nma a !\r\nmg a [\r\n", bad+bad+bad+"CLIENT_ERROR invalid flag\r\n")
+	long := " O" + strings.Repeat("o", 32)
+	f("mg a"+long+" k k\r\nma a"+long+"\r\nms a 1 Mx"+long+"\r\nx\r\n",
+		"CLIENT_ERROR duplicate flag\r\nCLIENT_ERROR opaque token too long\r\nCLIENT_ERROR invalid mode for ms M token\r\n")
+	f("mg a t N50 t T60 t v\r\nma b t N50 t T0 t\r\nma c N0 T-1\r\nmg c\r\n", "CLIENT_ERROR duplicate flag\r\nCLIENT_ERROR invalid or duplicate flag\r\nHD\r\nEN\r\n")
+	f("mg a t N50 T60 v\r\nmg b N50 T60 t\r\nmg c T60 N50 t\r\nma d t N50\r\nma e N50 T60 t\r\nmg b t\r\nmg c t\r\nmg e t\r\n",
+		"VA 0 t-1 W\r\n\r\nHD t60 W\r\nHD t50 W\r\nHD t-1\r\nHD t60\r\nHD t60 Z\r\nHD t50 Z\r\nHD t60\r\n")
+	f("set n -0 0 1\r\nx\r\nset n 0 - 1\r\nx\r\n", "STORED\r\n"+bad)
 	f("shutdown\r\nwatch\r\n", "SERVER_ERROR: shutdown not enabled\r\nCLIENT_ERROR watch commands not allowed\r\n")
 }
 

@@ -5,6 +5,7 @@ package conf
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"strings"
@@ -14,7 +15,7 @@ import (
 // Config is a whole, valid configuration.
 type Config struct {
 	Listeners      []Listener
-	Memory         uint64 // bytes that entries may take
+	Memory         uint64 // bytes that the process may use
 	EventLoops     int
 	MaxConnections int
 	DataDir        string // empty: none
@@ -60,7 +61,8 @@ type Memcached struct {
 
 // Machine is what defaults depend on. Zero fields are unknown.
 type Machine struct {
-	Memory      uint64 // bytes this process may use: the smaller of what is built in and what the container allows
+	Memory      uint64 // bytes this process may use: what the machine has, or what its control group allows if that is less
+	Group       string // the control group whose limit Memory is; empty: it is the machine's
 	CPUs        int
 	Descriptors int // how many files and sockets this process may open
 }
@@ -106,6 +108,9 @@ func Load(s Sources) (*Config, error) {
 	}
 	d.environment(c, env)
 	d.flags(c, s.Flags)
+	if c.Origin("max-connections").Kind == Default {
+		c.MaxConnections = connections(s.Machine, c.Memory)
+	}
 	if len(d.errs) == 0 {
 		d.validate(c)
 	}
@@ -115,24 +120,44 @@ func Load(s Sources) (*Config, error) {
 	return c, nil
 }
 
+// Fits tells what m has too little of for c to be served there.
+func (c *Config) Fits(m Machine) error {
+	var errs []error
+	if m.Memory > 0 && c.Memory > m.Memory {
+		who := "the machine has"
+		if m.Group != "" {
+			who = "the control group " + m.Group + " allows"
+		}
+		errs = append(errs, fmt.Errorf("memory (%s, %v) is more than %s, which is %s; lower it or leave it out",
+			FormatSize(c.Memory), c.Origin("memory"), who, FormatSize(m.Memory)))
+	}
+	if m.Descriptors > 0 && c.MaxConnections > m.Descriptors-DescriptorReserve/4 {
+		errs = append(errs, fmt.Errorf("max-connections (%d, %v) does not fit the limit on open files, which is %d; raise that (ulimit -n, LimitNOFILE=) or lower max-connections",
+			c.MaxConnections, c.Origin("max-connections"), m.Descriptors))
+	}
+	return errors.Join(errs...)
+}
+
 func defaults(m Machine) *Config {
 	c := &Config{
-		Memory:         max(m.Memory/2, 64<<20) &^ (1<<20 - 1),
-		EventLoops:     min(max(m.CPUs, 1), maxLoops),
-		MaxConnections: min(max(m.Descriptors-DescriptorReserve, 32), maxConnections),
-		LogLevel:       "info",
-		LogFormat:      "auto",
-		Memcached:      Memcached{MaxItemSize: 1 << 20},
-		HTTP:           HTTP{MaxContent: 10_000_000},
-		TLS:            newTLS(),
-		origins:        make(map[string]Origin),
+		Memory:     1 << 30,
+		EventLoops: min(max(m.CPUs, 1), maxLoops),
+		LogLevel:   "info",
+		LogFormat:  "auto",
+		Memcached:  Memcached{MaxItemSize: 1 << 20},
+		HTTP:       HTTP{MaxContent: 10_000_000},
+		TLS:        newTLS(),
+		origins:    make(map[string]Origin),
 	}
-	if m.Memory == 0 {
-		c.Memory = 1 << 30
+	why := "the memory there is is not known"
+	switch {
+	case m.Group != "": // made for this process; the kernel takes some of it for sockets and page tables
+		c.Memory, why = m.Memory/8*7, "7/8 of what the control group "+m.Group+" allows"
+	case m.Memory > 0: // others live here too
+		c.Memory, why = m.Memory/2, "half of the machine's memory"
 	}
-	if m.Descriptors == 0 {
-		c.MaxConnections = 16 << 10
-	}
+	c.Memory = max(c.Memory&^(1<<20-1), minMemory)
+	c.MaxConnections = connections(m, c.Memory)
 	for _, a := range []string{"127.0.0.1:11222", "127.0.0.1:11211"} {
 		c.Listeners = append(c.Listeners, newListener(a))
 	}
@@ -141,7 +166,21 @@ func defaults(m Machine) *Config {
 			c.origins[k.name] = Origin{Kind: Default, Name: k.def}
 		}
 	}
+	c.origins["memory"] = Origin{Kind: Default, Name: why}
 	return c
+}
+
+// ConnectionCost is about what an idle connection takes, in bytes. The default of max-connections keeps connections to an
+// eighth of the memory.
+const ConnectionCost = 2 << 10
+
+// connections is the default of max-connections.
+func connections(m Machine, memory uint64) int {
+	n := 16 << 10
+	if m.Descriptors > 0 {
+		n = max(m.Descriptors-DescriptorReserve, 32)
+	}
+	return min(n, int(min(memory/8/ConnectionCost, maxConnections)))
 }
 
 // newListener returns a listener as it is when only its address is given.

@@ -142,8 +142,8 @@ func TestErrors(t *testing.T) {
 		"c.yaml:3: latticed.listeners[0].allow: 10.0.0.1/8 has bits beyond its length; did you mean 10.0.0.0/8?")
 	f("latticed:\n  listeners:\n    - {address: 'unix:/a', allow: [10.0.0.0/8]}\n",
 		"c.yaml:3: latticed.listeners[0].allow: a Unix socket has no addresses to judge; unix-mode says who may connect")
-	f("latticed:\n  memory: 2MiB\n  memcached: {max-item-size: 4MiB}\n",
-		"memcached.max-item-size (4MiB, c.yaml:3) is more than memory (2MiB, c.yaml:2)")
+	f("latticed:\n  memory: 20MiB\n  memcached: {max-item-size: 40MiB}\n",
+		"memcached.max-item-size (40MiB, c.yaml:3) is more than memory (20MiB, c.yaml:2)")
 	f("latticed:\n  listeners:\n    - {address: a:1, tls: {certificates: [a], keys: [b, c]}}\n",
 		"c.yaml:3: latticed.listeners[0].tls: want as many keys as certificates or none, got 2 and 1")
 	f("latticed:\n  listeners:\n    - {address: a:1, tls: {client-certificates: required}}\n",
@@ -154,6 +154,50 @@ func TestErrors(t *testing.T) {
 	// All of them at once, in order.
 	f("latticed:\n  memroy: 1\n  log-level: loud\n", "c.yaml:2: latticed.memroy: unknown key; did you mean \"memory\"?\n"+
 		`c.yaml:3: latticed.log-level: want debug or info or warn or error, got "loud"`)
+}
+
+func TestDefaultsFollowTheMachine(t *testing.T) {
+	f := func(m conf.Machine, flags map[string][]string, memory string, connections int, why string) {
+		t.Helper()
+		c, err := conf.Load(conf.Sources{Machine: m, Flags: flags})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := conf.FormatSize(c.Memory); got != memory || c.MaxConnections != connections || c.Origin("memory").String() != why {
+			t.Errorf("%+v: got %s, %d connections, %v, want %s, %d, %s", m, got, c.MaxConnections, c.Origin("memory"), memory, connections, why)
+		}
+	}
+	f(conf.Machine{Memory: 8 << 30, Descriptors: 1024}, nil, "4GiB", 896, "default: half of the machine's memory")
+	f(conf.Machine{Memory: 256 << 20, Group: "/a", Descriptors: 1024}, nil, "224MiB", 896, "default: 7/8 of what the control group /a allows")
+	f(conf.Machine{Memory: 256 << 20, Group: "/a", Descriptors: 1 << 20}, nil, "224MiB", 14336, "default: 7/8 of what the control group /a allows")
+	f(conf.Machine{Memory: 8 << 30, Descriptors: 1 << 20}, map[string][]string{"memory": {"64MiB"}}, "64MiB", 4096, "flag --memory")
+	f(conf.Machine{}, nil, "1GiB", 16384, "default: the memory there is is not known")
+	f(conf.Machine{Descriptors: 40}, nil, "1GiB", 32, "default: the memory there is is not known")
+}
+
+func TestFits(t *testing.T) {
+	f := func(m conf.Machine, flags map[string][]string, want string) {
+		t.Helper()
+		c, err := conf.Load(conf.Sources{Machine: machine, Flags: flags})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if err := c.Fits(m); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%+v on %+v: got %q, want %q", flags, m, got, want)
+		}
+	}
+	f(machine, nil, "")
+	f(conf.Machine{}, map[string][]string{"memory": {"1TiB"}, "max-connections": {"1000000"}}, "")
+	f(machine, map[string][]string{"memory": {"9GiB"}}, "memory (9GiB, flag --memory) is more than the machine has, which is 8GiB; lower it or leave it out")
+	f(conf.Machine{Memory: 256 << 20, Group: "/a"}, map[string][]string{"memory": {"1GiB"}},
+		"memory (1GiB, flag --memory) is more than the control group /a allows, which is 256MiB; lower it or leave it out")
+	f(machine, map[string][]string{"max-connections": {"992"}}, "")
+	f(machine, map[string][]string{"max-connections": {"993"}}, "max-connections (993, flag --max-connections) does not fit the limit on open files, which is 1024; "+
+		"raise that (ulimit -n, LimitNOFILE=) or lower max-connections")
 }
 
 func TestEnvironmentOfOthers(t *testing.T) {

@@ -16,7 +16,8 @@ import (
 const (
 	maxLoops       = 255
 	maxConnections = 1 << 20
-	minMemory      = 1 << 20
+	maxMemory      = 1 << 50
+	minMemory      = 16 << 20 // below it the process itself would not fit
 	minItemSize    = 1 << 10
 	maxItemSize    = 1 << 30
 	minContent     = 1 << 10
@@ -25,22 +26,28 @@ const (
 
 // key is one key of the file below a section, or one flag and environment variable, or mostly all three.
 type key[T any] struct {
-	name   string // in the file, dots between the levels; empty: not in the file
-	flag   string // on the command line, and with LATTICED_ in the environment; empty: neither
-	arg    string // stands for the value in help; empty: a switch
-	usage  string
-	def    string // how the default is found, where that needs words
-	live   bool   // a reload changes it
-	list   bool   // in the file a list
-	repeat bool   // the flag may be repeated, the variable holds a list with commas
-	empty  bool   // an empty value says something
-	hidden bool   // not in help
-	quiet  bool   // config show leaves it out while it has its default
+	name    string // in the file, dots between the levels; empty: not in the file
+	flag    string // on the command line, and with LATTICED_ in the environment; empty: neither
+	arg     string // stands for the value in help; empty: a switch
+	usage   string
+	def     string   // how the default is found, where that needs words
+	live    bool     // a reload changes it
+	list    bool     // in the file a list
+	choices []string // what the value can be, where that is a few words
+	repeat  bool     // the flag may be repeated, the variable holds a list with commas
+	empty   bool     // an empty value says something
+	hidden  bool     // not in help
+	quiet   bool     // config show leaves it out while it has its default
 
 	set  func(dst *T, texts []string) error // one text unless list or repeat
 	show func(src *T) []string              // as set takes it
 	node func(d *decoder, dst *T, name string, n *node)
 }
+
+var (
+	logLevels  = []string{"debug", "info", "warn", "error"}
+	logFormats = []string{"auto", "console", "json"}
+)
 
 const envPrefix = "LATTICED_"
 
@@ -65,15 +72,15 @@ var keys = slices.Concat([]key[Config]{
 		},
 		node: decodeListeners,
 	}, {
-		name: "memory", flag: "memory", arg: "SIZE", live: true, def: "half of the memory there is",
-		usage: "let entries take `SIZE`, such as 64MB or 2GiB",
+		name: "memory", flag: "memory", arg: "SIZE", live: true, def: "half of the machine's memory, or 7/8 of a control group's limit",
+		usage: "let the process use `SIZE`, such as 256MB or 2GiB",
 		set: func(c *Config, t []string) (err error) {
-			c.Memory, err = sizeBetween(t[0], minMemory, 1<<62)
+			c.Memory, err = sizeBetween(t[0], minMemory, maxMemory)
 			return err
 		},
 		show: func(c *Config) []string { return []string{FormatSize(c.Memory)} },
 	}, {
-		name: "event-loops", flag: "event-loops", arg: "N", def: "one per CPU",
+		name: "event-loops", flag: "event-loops", arg: "N", def: "one per CPU, and one on a machine with two",
 		usage: "handle connections on `N` event loops",
 		set: func(c *Config, t []string) (err error) {
 			c.EventLoops, err = numberBetween(t[0], 1, maxLoops)
@@ -81,7 +88,7 @@ var keys = slices.Concat([]key[Config]{
 		},
 		show: func(c *Config) []string { return []string{strconv.Itoa(c.EventLoops)} },
 	}, {
-		name: "max-connections", flag: "max-connections", arg: "N", def: "what the limit on descriptors allows",
+		name: "max-connections", flag: "max-connections", arg: "N", def: "what descriptors and memory allow",
 		usage: "refuse more than `N` connections at a time",
 		set: func(c *Config, t []string) (err error) {
 			c.MaxConnections, err = numberBetween(t[0], 1, maxConnections)
@@ -95,16 +102,16 @@ var keys = slices.Concat([]key[Config]{
 		show:  func(c *Config) []string { return []string{c.DataDir} },
 	}, {
 		name: "log-level", flag: "log-level", arg: "LEVEL", live: true,
-		usage: "log from `LEVEL` up: debug, info, warn or error",
-		set: func(c *Config, t []string) error {
-			return oneOf(&c.LogLevel, t[0], "debug", "info", "warn", "error")
-		},
-		show: func(c *Config) []string { return []string{c.LogLevel} },
+		usage:   "log from `LEVEL` up: debug, info, warn or error",
+		choices: logLevels,
+		set:     func(c *Config, t []string) error { return oneOf(&c.LogLevel, t[0], logLevels...) },
+		show:    func(c *Config) []string { return []string{c.LogLevel} },
 	}, {
 		name: "log-format", flag: "log-format", arg: "FORMAT",
-		usage: "log as `FORMAT`: console, json, or auto (console on a terminal)",
-		set:   func(c *Config, t []string) error { return oneOf(&c.LogFormat, t[0], "auto", "console", "json") },
-		show:  func(c *Config) []string { return []string{c.LogFormat} },
+		usage:   "log as `FORMAT`: console, json, or auto (console on a terminal)",
+		choices: logFormats,
+		set:     func(c *Config, t []string) error { return oneOf(&c.LogFormat, t[0], logFormats...) },
+		show:    func(c *Config) []string { return []string{c.LogFormat} },
 	}, {
 		name: "memcached.max-item-size", flag: "memcached-max-item-size", arg: "SIZE",
 		usage: "refuse items of memcached clients above `SIZE`",
@@ -387,7 +394,7 @@ func oneOf(dst *string, s string, choices ...string) error {
 func sizeBetween(s string, low, high uint64) (uint64, error) {
 	n, err := ParseSize(s)
 	if err == nil && (n < low || n > high) {
-		err = fmt.Errorf("want at least %s and at most %s, got %s", FormatSize(low), FormatSize(high), s)
+		err = fmt.Errorf("want a size from %s to %s, got %s", FormatSize(low), FormatSize(high), s)
 	}
 	return n, err
 }

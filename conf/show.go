@@ -10,10 +10,11 @@ import (
 // Setting describes one flag and its environment variable.
 type Setting struct {
 	Flag, Env string
-	Key       string // in the file, below latticed; empty: not in the file
-	Arg       string // stands for the value in help; empty: a switch
-	Usage     string // the value's name is quoted in it
-	Default   string // of this machine
+	Key       string   // in the file, below latticed; empty: not in the file
+	Arg       string   // stands for the value in help; empty: a switch
+	Usage     string   // the value's name is quoted in it
+	Default   string   // of this machine
+	Choices   []string // what the value can be; empty: anything
 	Hidden    bool
 }
 
@@ -26,7 +27,7 @@ func Settings(m Machine) []Setting {
 		if k.flag == "" {
 			continue
 		}
-		s := Setting{Flag: k.flag, Env: envName(k.flag), Key: k.name, Arg: k.arg, Usage: k.usage, Hidden: k.hidden, Default: k.def}
+		s := Setting{Flag: k.flag, Env: envName(k.flag), Key: k.name, Arg: k.arg, Usage: k.usage, Hidden: k.hidden, Choices: k.choices, Default: k.def}
 		switch {
 		case k.name == "listeners":
 			for j, l := range c.Listeners {

@@ -24,7 +24,7 @@ func benchCommand() *cobra.Command {
 			"It overwrites keys that consist of digits.",
 		Example: "  latticed bench --pipeline 16 --pid $(pidof latticed)\n  latticed bench --addr unix:/run/latticed.sock --meta --gets 0\n" +
 			"  latticed bench --multiget 50 --keys 1000000 --zipf 0.99 --json",
-		Args: cobra.NoArgs,
+
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt)
 			defer stop()

@@ -19,7 +19,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/latticed/latticed/conf"
-	"github.com/latticed/latticed/router/secure"
 )
 
 // stopTimeout bounds an orderly stop.
@@ -31,6 +30,7 @@ func Main(version string, args []string, out, errOut io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(out)
 	root.SetErr(errOut)
+	helpful(root)
 	if err := root.Execute(); err != nil {
 		fmt.Fprintln(errOut, "latticed:", strings.ReplaceAll(err.Error(), "\n", "\nlatticed: "))
 		return 1
@@ -40,22 +40,27 @@ func Main(version string, args []string, out, errOut io.Writer) int {
 
 func command(version string) *cobra.Command {
 	m := machine()
-	serve := func(cmd *cobra.Command, _ []string) error { return serve(cmd, m, version) }
+	serve := func(cmd *cobra.Command, _ []string) error { return serve(cmd, version) }
 	root := &cobra.Command{
 		Use:   "latticed",
-		Short: "A cache daemon for memcached clients, many protocols on one port",
-		Long: "latticed keeps data in memory and serves it to memcached clients.\n" +
-			"Without a command it serves: see latticed serve --help for its flags.",
+		Short: "A cache daemon for memcached and HTTP clients, on one port",
+		Long: "latticed keeps entries in memory and serves them to memcached and HTTP clients on the same port.\n" +
+			"Without a command it serves, and takes the flags of latticed serve.",
 		Example: "  latticed                                   serve 127.0.0.1:11222 and 127.0.0.1:11211\n" +
 			"  latticed --listen 0.0.0.0:11211 --memory 4GiB\n  latticed --listen unix:/run/latticed.sock\n" +
 			"  latticed config show --origin              what is set, and where",
-		Args: cobra.NoArgs, RunE: serve, SilenceUsage: true, SilenceErrors: true, Version: version,
+		RunE: serve, SilenceUsage: true, SilenceErrors: true, Version: version,
 	}
-	addFlags(root.Flags(), m)
-	s := &cobra.Command{Use: "serve", Short: "Serve clients (the default)", Args: cobra.NoArgs, RunE: serve}
-	addFlags(s.Flags(), m)
+	addFlags(root, m)
+	s := &cobra.Command{
+		Use: "serve", Short: "Serve clients (the default)", RunE: serve,
+		Long: "serve serves clients until SIGTERM or SIGINT. SIGHUP reads the configuration again.\n" +
+			"A flag is stronger than its environment variable, which is given in brackets; that is stronger than the file.",
+	}
+	addFlags(s, m)
 	show := &cobra.Command{
-		Use: "show", Short: "Print the configuration as it would be used", Args: cobra.NoArgs,
+		Use: "show", Short: "Print the configuration as it would be used",
+		Long: "show prints the configuration as serve would use it here, as a file that --config takes.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := load(cmd, m)
 			if err != nil {
@@ -68,12 +73,12 @@ func command(version string) *cobra.Command {
 			return err
 		},
 	}
-	addFlags(show.Flags(), m)
 	show.Flags().Bool("origin", false, "tell where each value comes from")
-	config := &cobra.Command{Use: "config", Short: "Look at the configuration", Args: cobra.NoArgs}
+	addFlags(show, m)
+	config := &cobra.Command{Use: "config", Short: "Look at the configuration"}
 	config.AddCommand(show)
 	root.AddCommand(s, config, benchCommand(), sizeCommand(), &cobra.Command{
-		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		Use: "version", Short: "Print the version",
 		Run: func(cmd *cobra.Command, _ []string) {
 			fmt.Fprintf(cmd.OutOrStdout(), "latticed %s %s %s/%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 		},
@@ -81,7 +86,8 @@ func command(version string) *cobra.Command {
 	return root
 }
 
-func addFlags(f *pflag.FlagSet, m conf.Machine) {
+func addFlags(cmd *cobra.Command, m conf.Machine) {
+	f := cmd.Flags()
 	f.SortFlags = false
 	for _, s := range conf.Settings(m) {
 		usage := s.Usage
@@ -96,6 +102,13 @@ func addFlags(f *pflag.FlagSet, m conf.Machine) {
 		}
 		if s.Hidden {
 			_ = f.MarkHidden(s.Flag) // the flag exists: it was just made
+		}
+		switch {
+		case s.Arg == "FILE":
+		case s.Arg == "DIR":
+			_ = cmd.MarkFlagDirname(s.Flag)
+		default:
+			_ = cmd.RegisterFlagCompletionFunc(s.Flag, cobra.FixedCompletions(s.Choices, cobra.ShellCompDirectiveNoFileComp))
 		}
 	}
 }
@@ -114,22 +127,20 @@ func load(cmd *cobra.Command, m conf.Machine) (*conf.Config, error) {
 	return conf.Load(conf.Sources{Machine: m, Env: os.Environ(), Flags: flags})
 }
 
-func serve(cmd *cobra.Command, m conf.Machine, version string) error {
+func serve(cmd *cobra.Command, version string) error {
+	m := machine()
 	c, err := load(cmd, m)
+	if err == nil {
+		err = c.Fits(m)
+	}
 	if err != nil {
 		return err
-	}
-	if m.Descriptors > 0 && c.MaxConnections > m.Descriptors-conf.DescriptorReserve/4 {
-		return fmt.Errorf("max-connections is %d, but this process may open only %d files; raise the limit (ulimit -n) or lower the number",
-			c.MaxConnections, m.Descriptors)
 	}
 	log, level := logger(c, cmd.ErrOrStderr())
 	for _, w := range c.Warnings {
 		log.Warn().Msg(w)
 	}
-	if m.Memory > 0 {
-		debug.SetMemoryLimit(int64(max(c.Memory+c.Memory/2+256<<20, m.Memory/10*8)))
-	}
+	debug.SetMemoryLimit(divide(c.Memory, c.MaxConnections).heap)
 	if _, chosen := os.LookupEnv("GOMAXPROCS"); !chosen && runtime.GOMAXPROCS(0) <= c.EventLoops {
 		// A busy loop never gives its processor away by itself. Without one more, accepting, the collector and
 		// connections on goroutines would wait about 10 ms for each of their turns.
@@ -138,7 +149,7 @@ func serve(cmd *cobra.Command, m conf.Machine, version string) error {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP)
 	defer signal.Stop(signals)
-	d, err := Start(Options{Config: c, Version: version, Log: log})
+	d, err := Start(Options{Config: c, Machine: m, Version: version, Log: log})
 	if err != nil {
 		return err
 	}
@@ -165,10 +176,18 @@ func serve(cmd *cobra.Command, m conf.Machine, version string) error {
 
 // reload reads the configuration again and applies what can change.
 func reload(cmd *cobra.Command, m conf.Machine, old *conf.Config, d *Daemon, log zerolog.Logger, level *level) *conf.Config {
+	now := machine()
+	m.Memory, m.Group = now.Memory, now.Group // what a control group allows can change
 	c, err := load(cmd, m)
+	if err == nil {
+		err = c.Fits(m)
+	}
 	if err != nil {
-		log.Error().Err(err).Msg("configuration not reloaded")
+		log.Error().Err(err).Msg("configuration not reloaded; what was in use stays in use. Correct it and send SIGHUP again")
 		return old
+	}
+	for _, w := range c.Warnings {
+		log.Warn().Msg(w)
 	}
 	for _, ch := range conf.Diff(old, c) {
 		e, what := log.Info(), "applied"
@@ -179,6 +198,7 @@ func reload(cmd *cobra.Command, m conf.Machine, old *conf.Config, d *Daemon, log
 	}
 	level.set(c.LogLevel)
 	d.Reload(c)
+	debug.SetMemoryLimit(divide(c.Memory, d.hub.MaxConns).heap)
 	log.Info().Msg("configuration reloaded")
 	return c
 }
@@ -195,7 +215,7 @@ func stop(d *Daemon, signals <-chan os.Signal) error {
 		}
 	}()
 	if err := d.Stop(ctx); err != nil {
-		d.log.Warn().Err(err).Msg("connections were still busy")
+		d.log.Warn().Err(err).Msg("stopped while connections were still busy; they were cut")
 	}
 	return nil
 }
@@ -235,23 +255,6 @@ func logger(c *conf.Config, w io.Writer) (zerolog.Logger, *level) {
 	l := &level{w: w}
 	l.set(c.LogLevel)
 	return zerolog.New(l).With().Timestamp().Logger(), l
-}
-
-// greet tells a person what runs and what to try.
-func greet(out io.Writer, d *Daemon, c *conf.Config, version string) {
-	var b strings.Builder
-	fmt.Fprintf(&b, "latticed %s\n", version)
-	for _, l := range d.listeners {
-		fmt.Fprintf(&b, "  listening on %s%s\n", l.Net.Addr(), encryption(l))
-	}
-	if d.own.PrivateKey != nil {
-		fmt.Fprintf(&b, "  self-signed certificate, for trying out only; its SHA-256 is\n    %s\n", secure.Fingerprint(d.own))
-	}
-	fmt.Fprintf(&b, "  memory for entries: %s\n", conf.FormatSize(c.Memory))
-	if a, ok := d.Addrs()[0].(*net.TCPAddr); ok {
-		fmt.Fprintf(&b, "  try: printf 'set greeting 0 0 5\\r\\nhello\\r\\nget greeting\\r\\nquit\\r\\n' | nc %s %d\n", a.IP, a.Port)
-	}
-	_, _ = io.WriteString(out, b.String())
 }
 
 // notify tells systemd about the daemon's state, where systemd asked for it.

@@ -1,15 +1,22 @@
 package daemon
 
-import "runtime"
+import (
+	"runtime"
+
+	"github.com/latticed/latticed/grid"
+)
 
 // logCounters tells, at level debug, what the process holds now and what the router has counted since start. SIGHUP
 // and the end of the process bring it, so that a run can be judged from its log alone.
 func (d *Daemon) logCounters() {
 	var mem runtime.MemStats
 	runtime.ReadMemStats(&mem) // stops the world for some microseconds
+	var st grid.Stats
+	d.store.Stats(&st, d.clock.Now())
 	k := &d.hub.Counters
 	read, written := d.hub.Bytes()
 	e := d.log.Debug().Int("goroutines", runtime.NumGoroutine()).Uint64("heap", mem.HeapInuse).
+		Uint64("budget", d.memory).Uint64("resident", resident()).Uint64("store", st.Memory).Uint64("store-limit", st.Limit).
 		Int64("connections", k.Conns.Load()).Int64("on-goroutines", k.Streams.Load()).
 		Int64("buffered", k.Buffered.Load())
 	for _, c := range []struct {

@@ -53,6 +53,7 @@ type Daemon struct {
 	log     zerolog.Logger
 	clock   *clock
 	started int64
+	memory  uint64 // what the budget was made of last; Reload's
 	store   *store.Store
 	hub     *router.Hub
 	server  *evloop.Server
@@ -74,6 +75,7 @@ type background struct {
 // Options are what a daemon is made of.
 type Options struct {
 	Config  *conf.Config
+	Machine conf.Machine // what the configuration was made for; its Memory bounds what cache_memlimit can ask for
 	Version string
 	Log     zerolog.Logger
 	Grid    func(own grid.Caches) grid.Caches // puts a grid before the node's own; nil: none
@@ -82,16 +84,20 @@ type Options struct {
 // Start binds the listeners of the configuration and serves.
 func Start(o Options) (*Daemon, error) {
 	c, log := o.Config, o.Log
-	d := &Daemon{version: o.Version, log: log, clock: &clock{start: time.Now(), wall: time.Now().UnixMilli()}, failed: make(chan error, len(c.Listeners))}
+	parts := divide(c.Memory, c.MaxConnections)
+	d := &Daemon{version: o.Version, log: log, memory: c.Memory, clock: &clock{start: time.Now(), wall: time.Now().UnixMilli()}, failed: make(chan error, len(c.Listeners))}
 	d.started = d.clock.Now().Wall
 	d.stop = make(chan struct{})
-	d.store = store.New(store.Options{Limit: c.Memory, MaxValue: maxValue})
+	d.store = store.New(store.Options{Limit: parts.store, MaxValue: maxValue})
 	var caches grid.Caches = d.store
+	if m := o.Machine.Memory; m > 0 {
+		caches = bounded{caches, divide(m, c.MaxConnections).store}
+	}
 	if o.Grid != nil {
 		caches = o.Grid(caches)
 	}
 	d.hub = router.NewHub(router.Options{
-		Caches: caches, Clock: d.clock, MaxConns: c.MaxConnections,
+		Caches: caches, Clock: d.clock, MaxConns: c.MaxConnections, MaxBuffers: parts.buffers,
 		OnPanic: func(conn uint64, cause any, stack []byte) {
 			log.Error().Uint64("conn", conn).Interface("cause", cause).Bytes("stack", stack).Msg("a session failed; its connection was closed")
 		},
@@ -164,10 +170,10 @@ func (d *Daemon) listen(c *conf.Config) error {
 		ln, err := net.Listen(network, address)
 		if err != nil {
 			if byDefault && i > 0 && errors.Is(err, syscall.EADDRINUSE) {
-				d.log.Warn().Str("address", address).Msg("taken by another process, probably a memcached; not served here")
+				d.log.Warn().Str("address", address).Msg("address is taken by another process, perhaps a memcached; serving without it. Stop that process, or name the addresses to serve with --listen")
 				continue
 			}
-			return fmt.Errorf("listen on %s: %w; choose another address with --listen", l.Address, err)
+			return fmt.Errorf("listen on %s: %w; choose another address with --listen", l.Address, plainly(err))
 		}
 		if network == "unix" {
 			if err := os.Chmod(address, l.UnixMode); err != nil {
@@ -199,6 +205,17 @@ func isLocal(a net.Addr) bool {
 
 func policy(l *conf.Listener) router.Policy {
 	return router.Policy{Rules: router.Rules{Allow: l.Allow, Deny: l.Deny}, IdleTimeout: l.IdleTimeout}
+}
+
+// plainly takes from an error of the network what its caller says anyway: the operation and the address.
+func plainly(err error) error {
+	if e := (*net.OpError)(nil); errors.As(err, &e) {
+		err = e.Err
+	}
+	if e := (*os.SyscallError)(nil); errors.As(err, &e) {
+		err = e.Err
+	}
+	return err
 }
 
 // removeStale removes a socket file that nobody answers on.
@@ -255,7 +272,7 @@ func (d *Daemon) sweep() {
 
 // Reload applies what can change while running.
 func (d *Daemon) Reload(c *conf.Config) {
-	d.store.SetLimit(c.Memory)
+	d.rebudget(c)
 	taken := make([]bool, len(c.Listeners))
 	for i, l := range d.listeners {
 		for j := range c.Listeners {

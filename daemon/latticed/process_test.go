@@ -156,7 +156,7 @@ func TestLifeUnderSystemd(t *testing.T) {
 	write(t, file, "latticed:\n  memory: 64MiB\n  event-loops: 1\n  listeners: [{address: '127.0.0.1:0'}]\n")
 	p := run(t, []string{"NOTIFY_SOCKET=" + manager.LocalAddr().String()}, "--config", file)
 	told("READY=1")
-	if got, want := stat(t, p.addr, "limit_maxbytes"), "67108864"; got != want {
+	if got, want := stat(t, p.addr, "limit_maxbytes"), "16777216"; got != want {
 		t.Errorf("limit_maxbytes: got %q, want %q", got, want)
 	}
 
@@ -164,7 +164,7 @@ func TestLifeUnderSystemd(t *testing.T) {
 	p.signal(t, syscall.SIGHUP)
 	told(`RELOADING=1\nMONOTONIC_USEC=[0-9]+`)
 	told("READY=1")
-	if got, want := stat(t, p.addr, "limit_maxbytes"), "33554432"; got != want {
+	if got, want := stat(t, p.addr, "limit_maxbytes"), "8388608"; got != want {
 		t.Errorf("limit_maxbytes after a reload: got %q, want %q", got, want)
 	}
 
@@ -172,8 +172,20 @@ func TestLifeUnderSystemd(t *testing.T) {
 	p.signal(t, syscall.SIGHUP)
 	told(`RELOADING=1\nMONOTONIC_USEC=[0-9]+`)
 	told("READY=1")
-	if got, want := stat(t, p.addr, "limit_maxbytes"), "33554432"; got != want {
+	if got, want := stat(t, p.addr, "limit_maxbytes"), "8388608"; got != want {
 		t.Errorf("limit_maxbytes after a reload that failed: got %q, want %q", got, want)
+	}
+
+	// What cache_memlimit set stays over a reload that has the same memory, and there is no setting more than there is.
+	admin := dial(t, "tcp", p.addr)
+	ask(t, admin, "cache_memlimit 1000000000\r\n", "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n")
+	ask(t, admin, "cache_memlimit 12\r\n", "OK\r\n")
+	write(t, file, "latticed:\n  memory: 32MiB\n  log-level: warn\n  event-loops: 1\n  listeners: [{address: '127.0.0.1:0'}]\n")
+	p.signal(t, syscall.SIGHUP)
+	told(`RELOADING=1\nMONOTONIC_USEC=[0-9]+`)
+	told("READY=1")
+	if got, want := stat(t, p.addr, "limit_maxbytes"), "12582912"; got != want {
+		t.Errorf("limit_maxbytes after cache_memlimit and a reload: got %q, want %q", got, want)
 	}
 
 	idle := dial(t, "tcp", p.addr)
@@ -266,7 +278,7 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 	a := taken.Addr().String()
-	f("latticed: listen on "+a+": listen tcp "+a+": bind: address already in use; choose another address with --listen\n", nil, "--listen", a)
+	f("latticed: listen on "+a+": address already in use; choose another address with --listen\n", nil, "--listen", a)
 	f("latticed: LATTICED_MEMORY: want a size such as 64MB, 64MiB or 2g, got \"lots\"\n", []string{"LATTICED_MEMORY=lots"})
 	f("latticed: --event-loops: want a number from 1 to 255, got \"0\"\n", nil, "serve", "--event-loops", "0")
 	f("latticed: --listen: want HOST:PORT or unix:PATH, got \"11211\"; did you mean 127.0.0.1:11211?\n", nil, "--listen", "11211")

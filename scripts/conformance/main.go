@@ -150,7 +150,7 @@ func (r *runner) one(s suite, expected map[string]int) {
 // start runs a daemon on a port that speaks memcached only, as memcached's own tests assume.
 func (r *runner) start() (addr string, stop func(), err error) {
 	conf := filepath.Join(r.cache, "latticed.yaml")
-	text := "latticed:\n  memory: 64MiB\n  listeners: [{address: '127.0.0.1:0', protocols: [memcached]}]\n"
+	text := "latticed:\n  memory: 256MiB\n  listeners: [{address: '127.0.0.1:0', protocols: [memcached]}]\n"
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		return "", nil, err
 	}

@@ -1,0 +1,71 @@
+package daemon
+
+import (
+	"github.com/latticed/latticed/conf"
+	"github.com/latticed/latticed/grid"
+)
+
+// storeOnHeap tells that the engine keeps entries on Go's heap. Then they need room again for what the collector has not
+// collected yet.
+const storeOnHeap = true
+
+// baseHeap is what the process takes before the first entry and connection: code and its data, the runtime, event loops.
+const baseHeap = 12 << 20
+
+// budget is how the memory that the process may use is divided. Its parts together are at most the whole.
+type budget struct {
+	store   uint64 // the engine: entries and index
+	buffers int64  // what connections keep between two events: unread input, replies nobody takes, late answers
+	heap    int64  // the bound for Go's collector; buffers, connections and, as long as it is there, the store are on its heap
+}
+
+// divide is the one place that knows who gets how much of total bytes, with so many connections at most. What is not the
+// store's: the base, connections at rest, their buffers, half as much again for garbage, and a 32nd for what nobody counts
+// (page tables, stacks, blocks that are not quite full). The store always gets half: a process with little memory is for
+// entries first, and not all of its connections come with full buffers.
+func divide(total uint64, connections int) budget {
+	buffers := min(max(total/16, 2<<20), 256<<20)
+	rest := baseHeap + (buffers+uint64(connections)*conf.ConnectionCost)*3/2
+	rest = min(rest+total/32, total/2)
+	b := budget{store: total - rest, buffers: int64(buffers), heap: int64(rest - total/32)}
+	if storeOnHeap {
+		b.store /= 2
+		b.heap = int64(total - total/32)
+	}
+	return b
+}
+
+// rebudget follows a reload that changed memory. Where it did not change, what cache_memlimit made of the store's part stays.
+func (d *Daemon) rebudget(c *conf.Config) {
+	if c.Memory == d.memory {
+		return
+	}
+	if !d.store.SetLimit(divide(c.Memory, d.hub.MaxConns).store) {
+		d.log.Error().Str("memory", conf.FormatSize(c.Memory)).Msg("memory not changed: the store cannot take that while it runs; restart latticed")
+		return
+	}
+	d.memory = c.Memory
+}
+
+// bounded is a grid whose limit cannot be set to what the machine does not have.
+type bounded struct {
+	grid.Caches
+	most uint64 // bytes
+}
+
+type boundedAdmin struct {
+	grid.Admin
+	most uint64
+}
+
+// Admin implements grid.Caches.
+func (b bounded) Admin(name string, p grid.Principal) (grid.Admin, error) {
+	a, err := b.Caches.Admin(name, p)
+	if err != nil {
+		return nil, err
+	}
+	return boundedAdmin{a, b.most}, nil
+}
+
+// SetLimit implements grid.Admin.
+func (a boundedAdmin) SetLimit(bytes uint64) bool { return bytes <= a.most && a.Admin.SetLimit(bytes) }

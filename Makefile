@@ -13,7 +13,7 @@ RACE := ./grid/... ./protocols/... ./router/... ./daemon/...
 PLATFORMS := linux/arm64 darwin/arm64 windows/amd64
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check conformance fmt format vet lint race mod cross clean
+.PHONY: help build run test check conformance soak fmt format vet lint race mod cross clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ check: format vet lint mod cross test race ## everything that must hold before a
 
 conformance: build ## run outside clients and suites against the daemon (QUICK=1: the fast ones)
 	cd scripts/conformance && $(GO) run . -daemon ../../$(BIN) -cache ../../.cache/conformance $(if $(QUICK),-quick)
+
+soak: build ## be hostile to the daemon for 10 minutes and see whether it ends as it began (DURATION=1m for less)
+	$(GO) run ./scripts/soak -daemon $(BIN) -duration $(or $(DURATION),10m)
 
 fmt: ## format the code
 	gofmt -w $$(git ls-files '*.go')

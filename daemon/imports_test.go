@@ -40,6 +40,7 @@ var allowed = map[string][]string{
 	"daemon":        {"*"},
 	"daemon/bench":  {},
 	"scripts/bench": {"daemon/bench"},
+	"scripts/soak":  {},
 }
 
 // forTests are packages that only tests may import.
@@ -54,7 +55,7 @@ var only = map[string][]string{
 	"github.com/rs/zerolog":           {"daemon"},
 	"github.com/valyala/fasthttp":     {"protocols/http1", "protocols/http2", "protocols/rest"},
 	"net/http":                        {"daemon"},
-	"crypto/tls":                      {"router", "daemon", "grid/link"},
+	"crypto/tls":                      {"router", "daemon", "grid/link", "scripts/soak"},
 	"github.com/cespare/xxhash/v2":    {"grid/segment", "grid/store", "grid/gridtest"},
 }
 

@@ -62,6 +62,7 @@ type Waker interface{ Wake() }
 type Turn struct {
 	In      []byte      // unread input, overwritten after Step
 	EOF     bool        // nothing follows In
+	Leaving bool        // the node is stopping: say goodbye, end when nothing is under way
 	Late    []Answer    // in any order; their values fit Room and are valid during Step
 	Out     []byte      // replies are appended; len 0 on entry
 	Room    int         // start no further reply when len(Out) reaches it

@@ -411,6 +411,7 @@ func (l *loop) step(k *conn, m *mail) gnet.Action {
 		l.batch.Late = hub
 		l.turn = protocols.Turn{
 			In: in, Late: late, Out: l.out[:0], Room: router.Room, CanTail: true, Now: now, Batch: l.batch, Loop: l.index,
+			Leaving: l.s.closing.Load(),
 		}
 		p := k.c.Session.Step(&l.turn)
 		k.out, k.tail = l.turn.Out, l.turn.Tail

@@ -163,7 +163,7 @@ func (k *session) run(t *protocols.Turn, b *scratch) protocols.Progress {
 		t.Batch.Reset()
 		b.turn = protocols.Turn{
 			In: b.plain, EOF: k.eof && drained, Late: late, Out: b.out[:0], Room: max(1, t.Room-len(k.mem.out)),
-			Now: t.Now, Batch: t.Batch, Loop: t.Loop, Log: t.Log,
+			Now: t.Now, Batch: t.Batch, Loop: t.Loop, Log: t.Log, Leaving: t.Leaving,
 		}
 		late = nil
 		p := k.inner.Step(&b.turn)
@@ -190,7 +190,7 @@ func (k *session) run(t *protocols.Turn, b *scratch) protocols.Progress {
 			return protocols.Progress{Next: p.Next, Held: p.Held}
 		}
 		switch {
-		case drained && k.eof && p.Held == 0:
+		case drained && p.Held == 0 && (k.eof || t.Leaving && len(b.plain) == 0):
 			_ = k.conn.CloseWrite()
 			return protocols.Progress{Next: protocols.Close}
 		case drained:

@@ -176,13 +176,20 @@ func (k *conn) serve(unwritten, tail []byte) (lastWords bool) {
 	return k.write(unwritten) && k.write(tail) && k.run(spoke)
 }
 
+func (s *Server) leaving() bool {
+	select {
+	case <-s.closing:
+		return true
+	default:
+		return false
+	}
+}
+
 // linger closes our side and gives the client some time to close its own: closed with anything unread, the client would
 // get a reset, and perhaps not the last words.
 func (k *conn) linger() {
-	select {
-	case <-k.s.closing:
+	if k.s.leaving() {
 		return
-	default:
 	}
 	if router.Linger(k.nc) {
 		k.s.hub.Lingers.Add(1)
@@ -251,12 +258,8 @@ func (k *conn) run(spoke bool) (lastWords bool) {
 		if k.eof && p.Held == 0 {
 			return false
 		}
-		select {
-		case <-k.s.closing:
-			if p.Held == 0 && len(k.in) == 0 {
-				return false
-			}
-		default:
+		if p.Held == 0 && len(k.in) == 0 && k.s.leaving() {
+			return false
 		}
 		if k.eof {
 			k.park()
@@ -323,7 +326,7 @@ func (k *conn) step() (p protocols.Progress, said, ok bool) {
 	b.batch.Late = k.s.hub
 	b.turn = protocols.Turn{
 		In: k.in, EOF: k.eof, Late: late, Out: b.out[:0], Room: router.Room, CanTail: true,
-		Now: now, Batch: b.batch, Loop: protocols.MaxLoops - 1,
+		Now: now, Batch: b.batch, Loop: protocols.MaxLoops - 1, Leaving: k.s.leaving(),
 	}
 	p = k.c.Session.Step(&b.turn)
 	if p.Next == protocols.Switch {

@@ -175,7 +175,7 @@ func (w *work) open(h *head, in []byte) {
 	}
 	w.pos += h.size
 	m.minor, m.keep = h.minor, h.keepAlive
-	m.last = h.close || h.minor == 0 && !h.keepAlive
+	m.last = h.close || h.minor == 0 && !h.keepAlive || w.Leaving
 	m.body = body{chunked: h.chunked, left: max(h.length, 0)}
 	length := max(h.length, 0)
 	if h.chunked {

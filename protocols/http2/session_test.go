@@ -33,6 +33,7 @@ type client struct {
 	head    bytes.Buffer
 	enc     *hpack.Encoder
 	last    protocols.Progress
+	leaving bool
 }
 
 func protocol() *http2.Protocol {
@@ -78,6 +79,7 @@ func (c *client) step() {
 		in := bytes.Clone(c.sent.Bytes())
 		turn := protocols.Turn{
 			In: in, Out: make([]byte, 0, 96<<10), Room: c.room, Now: grid.Time{Wall: c.now}, Batch: c.batch,
+			Leaving: c.leaving,
 		}
 		c.batch.Reset()
 		c.last = c.session.Step(&turn)
@@ -414,6 +416,26 @@ func TestZeroWindow(t *testing.T) {
 	}
 	if ends != 100 {
 		t.Errorf("%d of 100 requests were answered", ends)
+	}
+}
+
+// TestLeaving says GOAWAY, answers what is under way, and ends.
+func TestLeaving(t *testing.T) {
+	c := greeted(t, newStore())
+	c.request(1, false, "PUT", key)
+	c.step()
+	c.leaving = true
+	c.step()
+	c.want("goaway 1 NO_ERROR")
+	if c.last.Next != protocols.More {
+		t.Fatalf("ended before the request: %+v", c.last)
+	}
+	c.request(3, true, "GET", key)
+	c.must(c.framer.WriteData(1, true, []byte("hello")))
+	c.step()
+	c.want("3 reset REFUSED_STREAM", "1 status 204 end")
+	if c.last.Next != protocols.Close {
+		t.Errorf("not ended: %+v", c.last)
 	}
 }
 

@@ -33,6 +33,10 @@ func (w *work) run() protocols.Next {
 	if !s.greeted {
 		w.greet()
 	}
+	if w.Leaving && !s.leaving {
+		s.leaving = true
+		w.Out = appendGoAway(w.Out, s.last, noError, "")
+	}
 	w.takeLate()
 	for {
 		w.need, w.park = 0, false

@@ -145,7 +145,10 @@ func (d *door) close() {
 // nc is still to be closed.
 func Linger(nc net.Conn) bool {
 	half, ok := nc.(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil || nc.SetReadDeadline(time.Now().Add(LingerTimeout)) != nil {
+	if !ok {
+		return true // in memory there is no reset
+	}
+	if half.CloseWrite() != nil || nc.SetReadDeadline(time.Now().Add(LingerTimeout)) != nil {
 		return false
 	}
 	n, err := io.Copy(io.Discard, io.LimitReader(nc, LingerBytes))

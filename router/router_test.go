@@ -93,3 +93,126 @@ func FuzzParseProxy(f *testing.F) {
 		}
 	})
 }
+
+// hand is a clock that is moved by hand.
+type hand struct{ ms int64 }
+
+func (h *hand) Now() grid.Time { return grid.Time{Wall: h.ms} }
+
+// told is a driver that remembers what it was told.
+type told struct{ notified, killed int }
+
+func (d *told) Notify(*Conn)                             { d.notified++ }
+func (d *told) Deliver(*Conn, uint32, *grid.Result) bool { return true }
+func (d *told) Kill(*Conn)                               { d.killed++ }
+
+// picky recognises `yes` and nothing else.
+type picky struct{ protocols.Protocol }
+
+func (picky) Sniff(prefix []byte) protocols.Match {
+	switch {
+	case bytes.HasPrefix(prefix, []byte("yes")):
+		return protocols.Yes
+	case bytes.HasPrefix([]byte("yes"), prefix):
+		return protocols.Maybe
+	}
+	return protocols.No
+}
+func (picky) Open(*protocols.Env) protocols.Session { return Closed{} }
+
+var from = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}
+
+func TestAmbiguousFirstBytes(t *testing.T) {
+	clock := &hand{}
+	h := NewHub(Options{Clock: clock})
+	l := &Listener{Protocols: []protocols.Protocol{picky{}, picky{}}}
+	admit := func() (*Conn, *told) {
+		c, _, ok := h.Admit(l, from, from)
+		if !ok {
+			t.Fatal("not admitted")
+		}
+		d := &told{}
+		c.Drive(d)
+		return c, d
+	}
+	step := func(c *Conn, in string) protocols.Progress {
+		return c.Session.Step(&protocols.Turn{In: []byte(in), Now: clock.Now()})
+	}
+	stuck, s := admit()
+	late, l2 := admit()
+	silent, s3 := admit()
+	step(stuck, "y")
+	step(late, "y")
+	step(silent, "")
+	clock.ms += sniffPeriod.Milliseconds() / 2
+	step(stuck, "ye") // a further byte does not begin the time again
+	clock.ms += sniffPeriod.Milliseconds() / 2
+	h.Sweep()
+	if s.killed+l2.killed != 0 {
+		t.Fatal("closed before the time was over")
+	}
+	if p := step(late, "yes"); p.Next != protocols.Switch {
+		t.Fatalf("recognised: got Next %d, want Switch", p.Next)
+	}
+	clock.ms++
+	h.Sweep()
+	h.Sweep()
+	if s.killed != 1 || l2.killed != 0 || s3.killed != 0 || h.Ambiguous.Load() != 1 {
+		t.Errorf("closed: ambiguous %d times, recognised %d, silent %d, counted %d; want 1, 0, 0, 1", s.killed, l2.killed, s3.killed, h.Ambiguous.Load())
+	}
+	if !stuck.Look() || late.Look() {
+		t.Error("the wrong connection is to be closed")
+	}
+}
+
+func TestWhoGivesWay(t *testing.T) {
+	const n = 1000
+	h := NewHub(Options{Clock: &hand{}, MaxConns: n})
+	l := &Listener{Protocols: []protocols.Protocol{picky{}}}
+	var conns []*Conn
+	var drivers []*told
+	admit := func() bool {
+		c, say, ok := h.Admit(l, from, from)
+		if !ok {
+			if say != TooMany {
+				t.Errorf("refused with %q, want %q", say, TooMany)
+			}
+			return false
+		}
+		conns, drivers = append(conns, c), append(drivers, &told{})
+		c.Drive(drivers[len(drivers)-1])
+		return true
+	}
+	for range n {
+		admit()
+	}
+	for i := 0; i < n; i += 2 {
+		conns[i].Heard()
+	}
+	h.Leave(conns[1]) // makes room for one, and is not there to give way
+	for range n / 2 {
+		if !admit() {
+			t.Fatal("a newcomer is refused while others are silent")
+		}
+		conns[len(conns)-1].Heard()
+	}
+	for i, d := range drivers {
+		if want := i < n && i%2 == 1 && i != 1; d.killed == 1 != want {
+			t.Errorf("connection %d: killed %d times, want it: %v", i, d.killed, want)
+		}
+	}
+	if admit() {
+		t.Error("one too many is admitted though all have spoken")
+	}
+	if s, r := h.SilentKicks.Load(), h.Rejected.Load(); s != n/2-1 || r != 1 {
+		t.Errorf("%d gave way and %d were rejected, want %d and 1", s, r, n/2-1)
+	}
+	for i, c := range conns {
+		if i != 1 {
+			h.Leave(c)
+		}
+	}
+	if h.Conns.Load() != 0 || h.open != 0 || h.listed != 0 || h.silent != (ring{}) {
+		t.Errorf("left: %d connections, %d open, %d listed, list %v", h.Conns.Load(), h.open, h.listed, h.silent)
+	}
+}

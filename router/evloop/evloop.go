@@ -21,6 +21,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/panjf2000/gnet/v2"
 	"github.com/panjf2000/gnet/v2/pkg/logging"
@@ -156,6 +157,13 @@ func (quiet) Fatalf(string, ...any) {}
 // Serve accepts connections from l until its listener is closed.
 func (s *Server) Serve(l *router.Listener) error {
 	return s.hub.Accept(l, func(c *router.Conn, nc net.Conn) {
+		if _, ok := nc.(syscall.Conn); !ok { // nothing a loop could poll
+			if !s.streams.Serve(c, nc, stream.Rest{}) {
+				s.hub.Leave(c)
+				_ = nc.Close()
+			}
+			return
+		}
 		if _, err := s.client.EnrollContext(nc, &conn{c: c}); err != nil {
 			s.hub.Leave(c)
 		}

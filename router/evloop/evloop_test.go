@@ -112,36 +112,50 @@ func (s *toySession) Close() {
 	}
 }
 
-type wallClock struct{}
+// hand is a clock that is moved by hand.
+type hand struct{ ms atomic.Int64 }
 
-func (wallClock) Now() grid.Time {
-	now := time.Now()
-	return grid.Time{Wall: now.UnixMilli(), Mono: now.UnixNano()}
+func (h *hand) Now() grid.Time { return grid.Time{Wall: h.ms.Load(), Mono: h.ms.Load() * 1e6} }
+
+// advance moves the clock and has the hub look at it.
+func (f *fixture) advance(d time.Duration) {
+	f.clock.ms.Add(d.Milliseconds())
+	f.hub.Sweep()
 }
 
 // fixture is one server with the toy protocol.
 type fixture struct {
 	*toy
 	hub    *router.Hub
+	clock  *hand
 	server *evloop.Server
 	ln     net.Listener
+	served *router.Listener
 	stop   func(ctx context.Context)
 }
 
 func start(t *testing.T) *fixture {
+	t.Helper()
+	return startWith(t, router.Options{})
+}
+
+func startWith(t *testing.T, o router.Options) *fixture {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	f := &fixture{ln: ln, toy: &toy{asked: make(chan *protocols.Env, 1000), holding: make(chan *protocols.Env), release: make(chan struct{})}}
-	f.hub = router.NewHub(router.Options{Clock: wallClock{}})
+	f.clock = &hand{}
+	o.Clock = f.clock
+	f.hub = router.NewHub(o)
 	f.server, err = evloop.Start(f.hub, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	served := make(chan error, 1)
-	go func() { served <- f.server.Serve(&router.Listener{Net: ln, Protocols: []protocols.Protocol{f.toy}}) }()
+	f.served = &router.Listener{Net: ln, Protocols: []protocols.Protocol{f.toy}}
+	go func() { served <- f.server.Serve(f.served) }()
 	var once sync.Once
 	f.stop = func(ctx context.Context) {
 		once.Do(func() {
@@ -455,4 +469,90 @@ func TestLastWords(t *testing.T) {
 		_, err = c.Write(make([]byte, 1<<16))
 	}
 	eventually(t, "the cut", func() bool { return f.hub.LingersCut.Load() == 1 && f.hub.Conns.Load() == 0 })
+}
+
+func TestStall(t *testing.T) {
+	f := start(t)
+	dead, slow, idle := f.dial(t), f.dial(t), f.dial(t)
+	send(t, idle, "get 1\n")
+	expect(t, idle, "x\n")
+	const large = 64 << 20
+	send(t, dead, fmt.Sprintf("get %d\n", large))
+	send(t, slow, fmt.Sprintf("get %d\n", large))
+	eventually(t, "two waits", func() bool { return f.hub.Waits.Load() == 2 })
+	f.advance(router.StallTimeout)
+	if n := f.hub.Stalled.Load(); n != 0 {
+		t.Fatalf("%d stalled after exactly the time-out, want 0", n)
+	}
+	// Who takes something has as much time again.
+	if _, err := io.CopyN(io.Discard, slow, 8<<20); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a further wait", func() bool { return f.hub.Waits.Load() > 2 })
+	f.advance(time.Millisecond)
+	eventually(t, "one left", func() bool { return f.hub.Conns.Load() == 2 })
+	f.advance(router.StallTimeout - time.Millisecond)
+	if n, err := io.Copy(io.Discard, io.LimitReader(slow, large+1-8<<20)); n != large+1-8<<20 || err != nil {
+		t.Errorf("the slow client got %d bytes more (%v), want %d", n, err, large+1-8<<20)
+	}
+	if n := f.hub.Stalled.Load(); n != 1 {
+		t.Errorf("%d stalled, want 1", n)
+	}
+	send(t, idle, "get 1\n") // a connection that waits for nothing may do so for ever
+	expect(t, idle, "x\n")
+}
+
+func TestIdle(t *testing.T) {
+	f := start(t)
+	f.served.SetPolicy(router.Policy{IdleTimeout: time.Minute})
+	idle, busy := f.dial(t), f.dial(t)
+	send(t, idle, "get 1\n")
+	expect(t, idle, "x\n")
+	f.advance(time.Minute)
+	send(t, busy, "get 1\n")
+	expect(t, busy, "x\n")
+	if n := f.hub.IdleKicks.Load(); n != 0 {
+		t.Fatalf("%d were closed after exactly the time-out, want 0", n)
+	}
+	f.advance(time.Millisecond)
+	expectEnd(t, idle)
+	send(t, busy, "get 2\n")
+	expect(t, busy, "xx\n")
+	if n := f.hub.IdleKicks.Load(); n != 1 {
+		t.Errorf("%d were idle, want 1", n)
+	}
+}
+
+func TestLingerIsBoundedByTime(t *testing.T) {
+	f := start(t)
+	c := f.dial(t)
+	send(t, c, "quit 1\n")
+	expect(t, c, "x\n")
+	expectEnd(t, c)
+	f.advance(router.LingerTimeout)
+	if n := f.hub.Conns.Load(); n != 1 {
+		t.Fatalf("%d connections after exactly the time-out, want 1", n)
+	}
+	f.advance(time.Millisecond)
+	eventually(t, "the close", func() bool { return f.hub.Conns.Load() == 0 && f.hub.LingersCut.Load() == 1 })
+}
+
+// TestBuffers has clients that send halves of requests until there is no room for more. Small ones are not touched.
+func TestBuffers(t *testing.T) {
+	const limit = 1 << 20
+	f := startWith(t, router.Options{MaxBuffers: limit})
+	small := f.dial(t)
+	send(t, small, "get ")
+	half := strings.Repeat("g", 200000)
+	for range 20 {
+		c := f.dial(t)
+		_, _ = io.WriteString(c, half) // may fail: it is closed when it is one too many
+	}
+	eventually(t, "somebody is closed", func() bool { return f.hub.BufferCuts.Load() >= 10 })
+	eventually(t, "the others are kept", func() bool {
+		n := f.hub.Buffered.Load()
+		return n <= limit && n > limit/2 && f.hub.Conns.Load() == 1+20-int64(f.hub.BufferCuts.Load())
+	})
+	send(t, small, "1\n")
+	expect(t, small, "x\n")
 }

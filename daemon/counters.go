@@ -14,15 +14,27 @@ func (d *Daemon) logCounters() {
 	var st grid.Stats
 	d.store.Stats(&st, d.clock.Now())
 	k := &d.hub.Counters
-	read, written := d.hub.Bytes()
 	e := d.log.Debug().Int("goroutines", runtime.NumGoroutine()).Uint64("heap", mem.HeapInuse).
 		Uint64("budget", d.memory).Uint64("resident", resident()).Uint64("store", st.Memory).Uint64("store-limit", st.Limit).
 		Int64("connections", k.Conns.Load()).Int64("on-goroutines", k.Streams.Load()).
 		Int64("buffered", k.Buffered.Load())
-	for _, c := range []struct {
-		name string
-		n    uint64
-	}{
+	for _, c := range d.counts() {
+		e.Uint64(c.name, c.n)
+	}
+	e.Msg("counters")
+}
+
+// count is a figure that only grows.
+type count struct {
+	name string
+	n    uint64
+}
+
+// counts returns what the router counts.
+func (d *Daemon) counts() []count {
+	k := &d.hub.Counters
+	read, written := d.hub.Bytes()
+	return []count{
 		{"accepted", k.Accepted.Load()}, {"rejected", k.Rejected.Load()}, {"refused", k.Refused.Load()},
 		{"unrecognised", k.Unrecognised.Load()}, {"ambiguous", k.Ambiguous.Load()},
 		{"idle-kicks", k.IdleKicks.Load()}, {"silent-kicks", k.SilentKicks.Load()},
@@ -33,8 +45,5 @@ func (d *Daemon) logCounters() {
 		{"bytes-read", read}, {"bytes-written", written}, {"yields", k.Yields.Load()},
 		{"late-dropped", k.LateDropped.Load()}, {"panics", k.Panics.Load()}, {"descriptors", k.Descriptors.Load()},
 		{"bad-proxy", k.BadProxy.Load()}, {"cut", k.Cut.Load()},
-	} {
-		e.Uint64(c.name, c.n)
 	}
-	e.Msg("counters")
 }

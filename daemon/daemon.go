@@ -20,6 +20,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/latticed/latticed/conf"
+	"github.com/latticed/latticed/daemon/admin"
 	"github.com/latticed/latticed/grid"
 	"github.com/latticed/latticed/grid/store"
 	"github.com/latticed/latticed/protocols"
@@ -63,6 +64,7 @@ type Daemon struct {
 	own       tls.Certificate // self-signed, made when first needed
 	accepting sync.WaitGroup
 	failed    chan error // an accept that failed for good
+	stopping  atomic.Bool
 	background
 }
 
@@ -113,14 +115,18 @@ func Start(o Options) (*Daemon, error) {
 	if a, ok := d.listeners[0].Net.Addr().(*net.TCPAddr); ok {
 		options.Cluster = fmt.Sprintf("%s|%s|%d", a.IP, a.IP, a.Port)
 	}
-	service := rest.New(rest.Options{
+	seen := &observer{d: d, c: c, mc: memcached.New(options)}
+	seen.hostName, _ = os.Hostname()
+	seen.service = rest.New(rest.Options{
+		Host: seen.host, Metrics: admin.NewMetrics(seen.snapshot).Gather,
 		MaxContent: int(c.HTTP.MaxContent), AllowedHosts: c.HTTP.AllowedHosts, AllowedOrigins: c.HTTP.AllowedOrigins,
 	})
-	h2 := http2.New(http2.Options{Service: service})
-	spoken := []protocols.Protocol{
-		memcached.New(options),
-		http1.New(http1.Options{Service: service}),
-		h2,
+	h2 := http2.New(http2.Options{Service: seen.service})
+	spoken := []protocols.Protocol{seen.mc, http1.New(http1.Options{Service: seen.service}), h2}
+	for _, p := range spoken {
+		if !slices.Contains(seen.names, p.Name()) { // HTTP has two
+			seen.names = append(seen.names, p.Name())
+		}
 	}
 	for i, l := range d.listeners {
 		l.Protocols = choose(spoken, c.Listeners[i].Protocols)
@@ -297,6 +303,7 @@ const graceTimeout = 5 * time.Second
 
 // Stop stops accepting, lets what is in flight finish, and ends all goroutines, or gives up when ctx does.
 func (d *Daemon) Stop(ctx context.Context) error {
+	d.stopping.Store(true)
 	d.closeListeners()
 	ended := make(chan error, 1)
 	go func() {

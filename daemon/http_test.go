@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -75,6 +76,49 @@ func TestMemcachedAndHTTPShareEntries(t *testing.T) {
 		}
 		daemontest.Ask(t, mc, "get k\r\n", "END\r\n")
 	}
+}
+
+func TestWhoWatchesByHTTP(t *testing.T) {
+	daemontest.OnEachGrid(t, daemontest.AnyPort, func(t *testing.T, d *daemon.Daemon) {
+		web := browse(t, d)
+		large := strings.Repeat("v", 100_000)
+		call(t, web, "PUT", keys+"small", strings.NewReader("v"))
+		call(t, web, "PUT", keys+"large", strings.NewReader(large))
+		daemontest.Ask(t, daemontest.Dial(t, d), "get small\r\nget none\r\n", "VALUE small 0 1\r\nv\r\nEND\r\nEND\r\n")
+		call(t, web, "GET", keys+"small", nil)
+		_, got := call(t, web, "GET", "/rest/v2/caches/default?action=entries", nil)
+		var entries []struct{ Key, Value string }
+		if err := json.Unmarshal([]byte(got), &entries); err != nil || len(entries) != 2 {
+			t.Fatalf("entries: got %.200q, %v", got, err)
+		}
+		for _, e := range entries {
+			if want := map[string]string{"small": "v", "large": large}[e.Key]; e.Value != want {
+				t.Errorf("%s: got %d bytes, want %d", e.Key, len(e.Value), len(want))
+			}
+		}
+		for _, path := range []string{"/health/live", "/health/ready", "/health/started", "/rest/v2/container/health/status", "/", "/status.json"} {
+			if a, _ := call(t, web, "GET", path, nil); a.StatusCode != 200 {
+				t.Errorf("%s: got %d", path, a.StatusCode)
+			}
+		}
+		var stats struct{ Stores, Hits, Misses, Approximate_entries int }
+		_, got = call(t, web, "GET", "/rest/v2/caches/default?action=stats", nil)
+		if err := json.Unmarshal([]byte(got), &stats); err != nil || stats.Stores != 2 || stats.Hits != 2 || stats.Misses != 1 || stats.Approximate_entries != 2 {
+			t.Errorf("stats of both protocols: got %+v, %v, from %s", stats, err, got)
+		}
+		a, metrics := call(t, web, "GET", "/metrics", nil)
+		if a.StatusCode != 200 || !strings.Contains(metrics, "\nlatticed_cache_hits_total{cache=\"default\"} 2\n") ||
+			!strings.Contains(metrics, "\ninfinispan_statistics_stores{cache=\"default\",") || !strings.Contains(metrics, "\nprocess_resident_memory_bytes ") {
+			t.Errorf("metrics: got %d %.500s", a.StatusCode, metrics)
+		}
+		if n := d.Counters().Streams.Load(); n != 1 {
+			t.Errorf("metrics are gathered on a goroutine: got %d connections there, want 1", n)
+		}
+		call(t, web, "POST", "/rest/v2/caches/default?action=clear", nil)
+		if _, got := call(t, web, "GET", "/rest/v2/caches/default?action=size", nil); got != "0" {
+			t.Errorf("size behind clear: got %s", got)
+		}
+	})
 }
 
 func TestForeignNamesOfThisMachine(t *testing.T) {

@@ -38,6 +38,7 @@ var allowed = map[string][]string{
 	"router/loopback": {"router", "router/stream", "protocols", "grid", "access-log"},
 
 	"daemon":        {"*"},
+	"daemon/admin":  {},
 	"daemon/bench":  {},
 	"scripts/bench": {"daemon/bench"},
 	"scripts/soak":  {},
@@ -56,6 +57,7 @@ var only = map[string][]string{
 	"github.com/valyala/fasthttp":     {"protocols/http1", "protocols/http2", "protocols/rest"},
 	"net/http":                        {"daemon"},
 	"crypto/tls":                      {"router", "daemon", "grid/link", "scripts/soak"},
+	"github.com/prometheus":           {"daemon/admin"},
 	"github.com/cespare/xxhash/v2":    {"grid/segment", "grid/store", "grid/gridtest"},
 }
 

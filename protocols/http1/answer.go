@@ -26,14 +26,25 @@ func (w *work) send() (next protocols.Next, done bool) {
 		if m.State != rest.Ready {
 			break
 		}
-		if !m.begun {
+		if !m.begun || m.Length < 0 {
 			if len(w.Out) >= w.Room {
 				next, done = protocols.Flush, true
 				break
 			}
-			w.Out = s.p.appendHead(w.Out, m, w.Now.Wall)
-			w.Out = append(w.Out, m.Body...)
-			m.Body, m.begun = nil, true
+			if !m.begun {
+				if m.Length < 0 && m.minor == 0 {
+					w.end(m) // the end of the connection is the end of the body
+				}
+				w.Out = s.p.appendHead(w.Out, m, w.Now.Wall)
+				m.begun = true
+			}
+			w.sendBody(m)
+			if m.Broken {
+				w.end(m)
+			} else if m.Partial {
+				m.Resume()
+				break
+			}
 		}
 		if m.Blob != nil {
 			if next, done = w.sendBlob(m); done {
@@ -51,6 +62,25 @@ func (w *work) send() (next protocols.Next, done bool) {
 		s.owed = nil
 	}
 	return next, done
+}
+
+// sendBody writes the body of an answer, or a part of it.
+func (w *work) sendBody(m *message) {
+	if m.Length >= 0 || m.minor == 0 {
+		w.Out = append(w.Out, m.Body...)
+		m.Body = nil
+		return
+	}
+	if len(m.Body) > 0 {
+		w.Out = strconv.AppendInt(w.Out, int64(len(m.Body)), 16)
+		w.Out = append(w.Out, '\r', '\n')
+		w.Out = append(w.Out, m.Body...)
+		w.Out = append(w.Out, '\r', '\n')
+		m.Body = nil
+	}
+	if !m.Partial && !m.Broken {
+		w.Out = append(w.Out, "0\r\n\r\n"...)
+	}
 }
 
 // sendBlob hands out the next piece of a large value.
@@ -112,7 +142,11 @@ func (p *Protocol) appendHead(dst []byte, m *message, now int64) []byte {
 		dst = append(dst, value...)
 		dst = append(dst, '\r', '\n')
 	}
-	if status >= 200 && status != fasthttp.StatusNoContent && status != fasthttp.StatusNotModified {
+	switch {
+	case status < 200 || status == fasthttp.StatusNoContent || status == fasthttp.StatusNotModified:
+	case m.Length < 0 && m.minor > 0:
+		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
+	case m.Length >= 0:
 		dst = append(dst, "Content-Length: "...)
 		dst = strconv.AppendInt(dst, int64(m.Length), 10)
 		dst = append(dst, '\r', '\n')

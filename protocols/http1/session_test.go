@@ -63,13 +63,14 @@ func drive(t testing.TB, input []byte, h how) []byte {
 	batch := grid.NewBatch(h.room)
 	box := &mailbox{}
 	var unread, out []byte
+	loop := 0
 	for steps, most := 0, 100*len(input)+100000; ; steps++ {
 		if steps > most {
 			t.Fatalf("the session makes no progress at %.40q; %+v, answered ...%q", unread, h, out[max(0, len(out)-60):])
 		}
 		in := bytes.Clone(unread)
 		turn := protocols.Turn{
-			In: in, EOF: len(input) == 0, Room: h.room, CanTail: h.tail, Now: now, Batch: batch, Late: box.list,
+			In: in, EOF: len(input) == 0, Room: h.room, CanTail: h.tail, Now: now, Batch: batch, Late: box.list, Loop: loop,
 		}
 		box.list, box.woken = nil, false
 		batch.Reset()
@@ -86,6 +87,9 @@ func drive(t testing.TB, input []byte, h how) []byte {
 		switch {
 		case pr.Next == protocols.Close:
 			return out
+		case pr.Next == protocols.HandOff && loop == 0:
+			loop = protocols.MaxLoops - 1
+			continue
 		case pr.Next == protocols.Flush:
 			continue
 		case pr.Next == protocols.Park:
@@ -126,6 +130,11 @@ func verb(verb, key string, fields ...string) string {
 }
 
 func get(key string, fields ...string) string { return verb("GET", key, fields...) }
+
+// on makes a request about the cache.
+func on(verb, query string, fields ...string) string {
+	return fmt.Sprintf("%s /rest/v2/caches/default%s HTTP/1.1\r\nHost: localhost\r\n%s\r\n", verb, query, lines(fields))
+}
 
 func lines(fields []string) (s string) {
 	for _, f := range fields {
@@ -213,6 +222,28 @@ func TestAnswers(t *testing.T) {
 	f("GET /rest/v2/caches/none/k HTTP/1.1\r\nHost: a\r\n\r\n", says("404 Not Found",
 		"ISPN012010: Cache with name 'none' not found amongst the configured caches"))
 	f(v1+"GET http://localhost/rest/v3/caches/default/entries/k HTTP/1.1\r\nHost: a\r\n\r\n", stored+whole)
+
+	// Whole caches.
+	chunks := func(parts ...string) (s string) {
+		for _, p := range append(parts, "") {
+			s += fmt.Sprintf("%x\n%s\n", len(p), p)
+		}
+		return s
+	}
+	json := "HTTP/1.1 200 OK\nContent-Type: application/json\n"
+	texts := "key-content-type: text/plain\nvalue-content-type: text/plain\n"
+	f(v1+on("GET", "?action=size")+on("GET", "?action=keys"), stored+json+"Content-Length: 1\n\n1"+json+"Transfer-Encoding: chunked\n\n"+chunks(`["k"]`))
+	f(put("a%22%0a", "v1")+on("GET", "?action=entries"), stored+json+texts+"Transfer-Encoding: chunked\n\n"+chunks(`[{"key":"a\"\n","value":"v1"}]`))
+	f(aged+on("GET", "?action=entries&metadata=true&batch=1"), stored+json+texts+"Transfer-Encoding: chunked\n\n"+
+		chunks(`[{"key":"k","value":"v1","timeToLiveSeconds":600,"maxIdleTimeSeconds":-1,"created":1700000000000,"lastUsed":-1,"expireTime":1700000600000}]`))
+	f(v1+on("GET", "?action=keys&limit=0"), stored+json+"Transfer-Encoding: chunked\n\n"+chunks("[]"))
+	f(on("GET", "?action=keys&limit=abc"), says("400 Bad Request", `For input string: "abc"`))
+	f(v1+"GET /rest/v2/caches/default?action=keys HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", stored+json+"Connection: close\n\n"+`["k"]`)
+	f(v1+on("POST", "?action=clear")+get("k")+on("GET", "?action=size"), stored+"HTTP/1.1 204 No Content\n\nHTTP/1.1 404 Not Found\nContent-Length: 0\n\n"+
+		json+"Content-Length: 1\n\n0")
+	f(on("GET", "?action=health"), "HTTP/1.1 200 OK\nContent-Type: text/plain\nContent-Length: 7\n\nHEALTHY")
+	f(get("k?action=distribution"), json+"Content-Length: 97\n\n"+
+		`{"contains_key":false,"owners":[{"node_name":"local","primary":true,"node_addresses":["local"]}]}`)
 
 	// Connections.
 	f("GET "+base+"k HTTP/1.0\r\n\r\n"+get("k"), "HTTP/1.1 404 Not Found\nContent-Length: 0\nConnection: close\n\n")
@@ -322,6 +353,9 @@ func scripts() []string {
 		put("k", strings.Repeat("v", 120_000)) + get("k") + "junk\r\n\r\n",
 		get("a") + "GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n" + get("a"),
 		put("k", strings.Repeat("v", 16<<10)) + strings.Repeat(get("k"), 40),
+		put("k", strings.Repeat("\u00fc\"\n", 12000)) + on("GET", "?action=entries") + put("k", "2") + on("GET", "?action=entries&metadata=true") +
+			on("GET", "?action=keys") + on("GET", "?action=size") + on("POST", "?action=clear") + on("GET", "?action=size") + on("GET", "?action=keys") + get("k") +
+			put("k", large) + on("GET", "?action=entries&content-negotiation=true") + on("GET", "?action=keys", "Connection: close"),
 	}
 }
 

@@ -34,7 +34,9 @@ func (s *session) Step(t *protocols.Turn) protocols.Progress {
 	return protocols.Progress{Used: w.pos, Need: w.need, Next: next, Held: held}
 }
 
+// ticket is new each time: what is answered late is found by it.
 func (w *work) ticket() grid.Ticket {
+	w.s.seq++
 	return grid.Ticket{Conn: w.s.peer.Env.Conn, Seq: w.s.seq, Late: w.Batch.Late, Now: w.Now}
 }
 
@@ -54,7 +56,13 @@ func (w *work) run() protocols.Next {
 		w.need, w.park = 0, false
 		moved := w.gather()
 		for _, m := range s.owed {
+			if m.Alone && w.unsettled(m) {
+				break // what is before it comes first
+			}
 			if m.State == rest.Working {
+				if m.Heavy && w.Loop != protocols.MaxLoops-1 {
+					return protocols.HandOff
+				}
 				if !m.Work(w.ticket()) {
 					w.park = true
 					break
@@ -73,6 +81,19 @@ func (w *work) run() protocols.Next {
 		}
 		return protocols.More
 	}
+}
+
+// unsettled tells whether the outcome of a request before m is open.
+func (w *work) unsettled(m *message) bool {
+	for _, before := range w.s.owed {
+		if before == m {
+			return false
+		}
+		if before.State != rest.Ready {
+			return true
+		}
+	}
+	return false
 }
 
 // takeLate gives late answers to the messages that wait for them.
@@ -181,7 +202,6 @@ func (w *work) open(h *head, in []byte) {
 	if h.chunked {
 		length = -1
 	}
-	s.seq++
 	m.Head(length, w.ticket())
 	if length == 0 {
 		w.received(m)

@@ -131,7 +131,7 @@ func (s *session) appendAnswer(dst []byte, x *rest.Exchange, now int64) []byte {
 	}
 	dst = appendField(dst, nameDate, s.date)
 	dst = appendFields(dst, &x.Res)
-	if hasLength(status) {
+	if hasLength(status) && x.Length >= 0 {
 		s.number = strconv.AppendInt(s.number[:0], int64(x.Length), 10)
 		dst = appendField(dst, nameLength, s.number)
 	}

@@ -24,7 +24,9 @@ func (s *session) Step(t *protocols.Turn) protocols.Progress {
 	return protocols.Progress{Used: w.pos, Need: w.need, Next: next, Held: s.held}
 }
 
+// ticket is new each time: what is answered late is found by it.
 func (w *work) ticket() grid.Ticket {
+	w.s.seq++
 	return grid.Ticket{Conn: w.s.peer.Env.Conn, Seq: w.s.seq, Late: w.Batch.Late, Now: w.Now}
 }
 
@@ -104,8 +106,11 @@ func (w *work) compute() (more bool) {
 			w.park = true
 			continue
 		}
-		if st.State == rest.Working {
+		switch st.State {
+		case rest.Working:
 			more = true
+		case rest.Waiting:
+			w.s.held++
 		}
 		w.settle(st)
 	}

@@ -55,11 +55,25 @@ func (w *work) send(st *stream) (more, sent bool) {
 	}
 	if !st.begun {
 		st.begun, sent = true, true
-		w.sendHead(st, length == 0)
-		if length == 0 {
+		last := length == 0 && !st.Partial && !st.Broken
+		if w.sendHead(st, last); last {
 			w.done(st)
 			return false, true
 		}
+	}
+	if st.off == length && st.Partial {
+		w.resume(st)
+		return false, sent
+	}
+	if st.Broken {
+		w.Out = appendReset(w.Out, st.id, internalError)
+		s.drop(st, true)
+		return false, true
+	}
+	if st.off == length { // of an answer in parts whose last one is empty
+		w.Out = appendHead(w.Out, 0, fData, flagEndStream, st.id)
+		w.done(st)
+		return false, true
 	}
 	n := min(int64(length-st.off), int64(s.sendFrame), s.send, st.send)
 	if n <= 0 {
@@ -79,7 +93,7 @@ func (w *work) send(st *stream) (more, sent bool) {
 	st.send -= int64(len(p))
 	s.send -= int64(len(p))
 	var flags byte
-	if st.off == length {
+	if st.off == length && !st.Partial && !st.Broken {
 		flags = flagEndStream
 	}
 	w.Out = appendHead(w.Out, len(p), fData, flags, st.id)
@@ -89,6 +103,13 @@ func (w *work) send(st *stream) (more, sent bool) {
 		return false, true
 	}
 	return true, true
+}
+
+// resume has the next part of an answer made. It is queued again when that is ready.
+func (w *work) resume(st *stream) {
+	w.s.kept -= st.kept
+	st.off, st.kept = 0, 0
+	st.Resume()
 }
 
 // done ends a stream whose answer is written. A client that is still sending its body is told that it need not.

@@ -156,3 +156,12 @@ func isLocal(host []byte) bool {
 	addr, err := netip.ParseAddr(string(name))
 	return err == nil && addr.Unmap().IsLoopback()
 }
+
+// mayAdmin tells whether the request may change the server. False: x is answered.
+func (x *Exchange) mayAdmin() bool {
+	if x.peer.Env.Admin {
+		return true
+	}
+	x.text(fasthttp.StatusForbidden, "this listener is not open to administration; see admin of listeners in the configuration")
+	return false
+}

@@ -27,6 +27,10 @@ func (x *Exchange) entry(cache, key []byte, t grid.Ticket) {
 		x.text(fasthttp.StatusMethodNotAllowed, notAllowed)
 		return
 	}
+	if action == "distribution" && x.meth == mGet {
+		action = ""
+		x.then = afterDistribution
+	}
 	if action != "" {
 		x.text(fasthttp.StatusBadRequest, unknownAction)
 		return
@@ -40,8 +44,13 @@ func (x *Exchange) entry(cache, key []byte, t grid.Ticket) {
 	}
 	switch x.meth {
 	case mGet, mHead:
-		x.op.Kind, x.op.Ask = grid.Get, x.op.Ask|grid.WantValue|grid.WantTimes
-		x.then = afterGet
+		x.op.Kind = grid.Get
+		if x.then == nil {
+			x.op.Ask |= grid.WantValue | grid.WantTimes
+			x.then = afterGet
+		} else {
+			x.op.Ask |= grid.NoBump
+		}
 	case mDelete:
 		x.op.Kind = grid.Remove
 		x.then = afterRemove
@@ -135,6 +144,7 @@ func afterLook(x *Exchange) {
 	ifNone, wantsNone := x.field(fIfNoneMatch)
 	switch {
 	case x.meth == mDelete && !found:
+		x.count(removeMisses)
 		x.plain(fasthttp.StatusNotFound)
 		return
 	case wantsMatch && !(found && x.matches(ifMatch, sum)):
@@ -179,10 +189,12 @@ func afterRemove(x *Exchange) {
 	switch {
 	case x.refuse():
 	case x.res.Code == grid.OK:
+		x.count(removeHits)
 		x.plain(fasthttp.StatusNoContent)
 	case x.res.Code == grid.Conflict:
 		x.again()
 	default:
+		x.count(removeMisses)
 		x.plain(fasthttp.StatusNotFound)
 	}
 }
@@ -303,7 +315,7 @@ func collected(x *Exchange) {
 func (x *Exchange) put() {
 	x.op.Kind = grid.Put
 	if len(x.in) > grid.StreamMin {
-		x.off, x.State, x.Alone = 0, Working, true
+		x.off, x.State, x.Alone, x.work = 0, Working, true, pour
 		return
 	}
 	x.op.Value = x.in
@@ -311,7 +323,7 @@ func (x *Exchange) put() {
 }
 
 // pour copies a large value to where it will stay. False: Park.
-func (x *Exchange) pour(t grid.Ticket) bool {
+func pour(x *Exchange, t grid.Ticket) bool {
 	if x.slot == nil {
 		slot, code := x.cache.Reserve(&x.op, len(x.in), t)
 		if code != grid.OK {
@@ -391,9 +403,11 @@ func afterGet(x *Exchange) {
 		return
 	}
 	if r.Code != grid.OK {
+		x.count(misses)
 		x.plain(fasthttp.StatusNotFound)
 		return
 	}
+	x.count(hits)
 	name, ok := x.negotiate(media.OfAttr(r.Attr))
 	if !ok {
 		return
@@ -427,6 +441,29 @@ func afterGet(x *Exchange) {
 		x.body(r.Value, true)
 	}
 	x.State = Ready
+}
+
+// afterDistribution tells who owns a key.
+func afterDistribution(x *Exchange) {
+	if x.refuse() {
+		return
+	}
+	x.dropBlob()
+	o := object(x.out[:0])
+	o.open()
+	o.bool("contains_key", x.res.Code == grid.OK)
+	o.name("owners")
+	o = append(o, '[')
+	node := x.s.opt.Host().Node
+	o.open()
+	o.text("node_name", node)
+	o.bool("primary", true)
+	o.list("node_addresses", []string{node})
+	o.end()
+	o = append(o, ']')
+	o.end()
+	x.out = o
+	x.json()
 }
 
 // negotiate picks the type of the answer. False: x is answered.

@@ -34,11 +34,18 @@ type Exchange struct {
 	State State
 	// Alone: what is behind this request must not run before it is Ready.
 	Alone bool
-	// Body or Blob is the body of the answer once Ready; Length its length, also of the one that HEAD leaves out. Body is
-	// valid until the next Do of the batch, unless Keep was called. Who sends Blob closes it and sets it to nil.
+	// Body or Blob is the body of the answer once Ready; Length its length, also of the one that HEAD leaves out, -1 for
+	// one that is not known. Body is valid until the next Do of the batch, unless Keep was called. Who sends Blob closes
+	// it and sets it to nil.
 	Body   []byte
 	Blob   grid.Blob
 	Length int
+	// Partial: Body is not all. When it is sent, Resume has x make the next part; Length is -1.
+	Partial bool
+	// Heavy: Work takes longer than others on an event loop should wait.
+	Heavy bool
+	// Broken: what was promised cannot be sent. The framing shows it as it can, at worst by closing the connection.
+	Broken bool
 	Seq    uint32 // the framing's: ticket of the op that is Waiting
 
 	s     *Service
@@ -65,6 +72,9 @@ type Exchange struct {
 	res   grid.Result
 	tries int
 
+	work func(x *Exchange, t grid.Ticket) bool // what Working does, but for hashing; false: Park
+	list *list                                 // a listing that is being made
+
 	hash  hash // of a value as it passes
 	off   int  // how far Work has come
 	out   []byte
@@ -83,9 +93,9 @@ func (x *Exchange) Reset(s *Service, peer *Peer) {
 	x.Res.DisableNormalizing()
 	x.Res.SetNoDefaultContentType(true)
 	x.s, x.peer = s, peer
-	x.State, x.Alone, x.Length, x.Seq = Receiving, false, 0, 0
+	x.State, x.Alone, x.Length, x.Seq, x.Partial, x.Broken, x.Heavy = Receiving, false, 0, 0, false, false, false
 	x.has, x.twice, x.meth = 0, 0, mOther
-	x.cache, x.then, x.ended, x.tries = nil, nil, nil, 0
+	x.cache, x.then, x.ended, x.tries, x.work = nil, nil, nil, 0, nil
 	x.expected, x.left = 0, 0
 	x.op, x.res = grid.Op{}, grid.Result{}
 	x.media, x.browser = media.Type{}, false
@@ -107,6 +117,10 @@ func (x *Exchange) Release() {
 	if x.res.Body != nil {
 		x.res.Body.Close()
 		x.res.Body = nil
+	}
+	if x.list != nil {
+		x.list.release()
+		x.list = nil
 	}
 	x.Body, x.lent = nil, false
 	if x.held > 0 {
@@ -251,7 +265,7 @@ func (x *Exchange) Result(r *grid.Result, now grid.Time) {
 		return
 	}
 	x.res = *r
-	if r.Body != nil {
+	if r.Body != nil && x.list == nil {
 		x.hash, x.off = newHash(), 0
 		x.State = Working
 		return
@@ -263,7 +277,7 @@ func (x *Exchange) Result(r *grid.Result, now grid.Time) {
 // woken.
 func (x *Exchange) Work(t grid.Ticket) bool {
 	x.now = t.Now
-	if b := x.res.Body; b != nil {
+	if b := x.res.Body; b != nil && x.list == nil {
 		for n := 0; x.off < b.Len(); {
 			if n >= workPiece {
 				return true
@@ -279,7 +293,16 @@ func (x *Exchange) Work(t grid.Ticket) bool {
 		x.then(x)
 		return true
 	}
-	return x.pour(t)
+	return x.work(x, t)
+}
+
+// Resume goes on with a Partial answer whose Body is sent.
+func (x *Exchange) Resume() { x.Body, x.Partial, x.State = nil, false, Working }
+
+// alone has work run when the request is complete and everything before it on this connection is done.
+func (x *Exchange) alone(work func(x *Exchange, t grid.Ticket) bool) {
+	x.Alone, x.work = true, work
+	x.collect(x.s.opt.MaxContent+contentSlack, func(x *Exchange) { x.State = Working })
 }
 
 // wants asks for x.op to be run on x.cache, and then for then.

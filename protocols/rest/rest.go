@@ -8,6 +8,7 @@
 package rest
 
 import (
+	"sync"
 	"sync/atomic"
 
 	"github.com/latticed/latticed/grid"
@@ -19,9 +20,26 @@ type Options struct {
 	MaxContent int // largest request body in bytes; default 10 MB
 	MaxCollect int // bytes of request bodies held in memory at a time, over all connections; default 8 * MaxContent
 
+	Host    func() Host                                    // what only the process knows; called by several at a time
+	Metrics func(accept string) (text []byte, kind string) // nil: there are none
+
 	AllowedHosts   []string // names, without ports, that a local listener answers to beside those of this machine
 	AllowedOrigins []string // whose pages may use the server, such as https://app.example.com
 }
+
+// Host is what the process knows about itself.
+type Host struct {
+	Version, Node, Cluster       string
+	Addresses, Protocols, Caches []string
+	Started                      int64 // ms since 1970
+	Stopping                     bool
+	Connections                  int64
+	Entries, Bytes, Limit        uint64 // of all caches
+	Ops                          Ops
+}
+
+// Ops is what clients of all protocols did.
+type Ops struct{ Hits, Misses, Stores, RemoveHits, RemoveMisses uint64 }
 
 // contentSlack is what a body may have beyond MaxContent, as Infinispan counts it.
 const contentSlack = 12 << 10
@@ -30,6 +48,43 @@ const contentSlack = 12 << 10
 type Service struct {
 	opt       Options
 	collected atomic.Int64 // bytes of bodies held, of MaxCollect
+
+	gathering sync.Mutex // guards last
+	last      gathering
+
+	unimplemented atomic.Uint64
+	counters      [64]counters // by connection, so that loops do not share a line
+}
+
+// counter is one of the figures that are counted here.
+type counter uint8
+
+const (
+	hits counter = iota
+	misses
+	removeHits
+	removeMisses
+	numCounters
+)
+
+type counters struct {
+	n [numCounters]atomic.Uint64
+	_ [64 - numCounters*8]byte
+}
+
+func (x *Exchange) count(c counter) { x.s.counters[x.peer.Env.Conn%64].n[c].Add(1) }
+
+// Counts returns what HTTP clients did and how many requests were for what is not implemented. Stores are the cache's
+// to count.
+func (s *Service) Counts() (ops Ops, unimplemented uint64) {
+	for i := range s.counters {
+		n := &s.counters[i].n
+		ops.Hits += n[hits].Load()
+		ops.Misses += n[misses].Load()
+		ops.RemoveHits += n[removeHits].Load()
+		ops.RemoveMisses += n[removeMisses].Load()
+	}
+	return ops, s.unimplemented.Load()
 }
 
 // New returns the service.
@@ -39,6 +94,9 @@ func New(o Options) *Service {
 	}
 	if o.MaxCollect == 0 {
 		o.MaxCollect = 8 * o.MaxContent
+	}
+	if o.Host == nil {
+		o.Host = func() Host { return Host{Version: "unknown", Node: "local", Caches: []string{"default"}} }
 	}
 	return &Service{opt: o}
 }

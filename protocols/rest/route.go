@@ -1,6 +1,8 @@
 package rest
 
 import (
+	"slices"
+
 	"github.com/valyala/fasthttp"
 
 	"github.com/latticed/latticed/grid"
@@ -28,18 +30,157 @@ func (x *Exchange) route(t grid.Ticket) {
 		return
 	}
 	s := x.t.seg[:min(x.t.n, maxSegments)]
-	if len(s) >= 3 && string(s[0]) == "rest" && string(s[2]) == "caches" {
+	if len(s) == 5 && string(s[0]) == "rest" && string(s[1]) == "v2" && string(s[2]) == "caches" {
+		x.entry(s[3], s[4], t)
+		return
+	}
+	if x.t.n > maxSegments {
+		x.text(fasthttp.StatusNotFound, notFound)
+		return
+	}
+	if len(s) < 2 || string(s[0]) != "rest" {
+		x.root(s)
+		return
+	}
+	switch string(s[1]) {
+	case "v2":
+		x.v2(s[2:])
+	case "v3":
+		x.v3(s[2:], t)
+	default:
+		x.text(fasthttp.StatusNotFound, notFound)
+	}
+}
+
+// root routes what is not below /rest.
+func (x *Exchange) root(s [][]byte) {
+	switch first := part(s, 0); {
+	case len(s) == 0:
+		x.page("index.html", "text/html; charset=utf-8")
+	case first == "health" && len(s) == 2:
+		x.health(part(s, 1))
+	case first == "metrics":
+		x.metrics()
+	case first == "status.js" && len(s) == 1:
+		x.page(first, "text/javascript; charset=utf-8")
+	case first == "status.css" && len(s) == 1:
+		x.page(first, "text/css; charset=utf-8")
+	case first == "status.json" && len(s) == 1:
+		x.status()
+	case first == "console":
+		x.notYet("the console")
+	default:
+		x.text(fasthttp.StatusNotFound, notFound)
+	}
+}
+
+// v2 routes what is below /rest/v2.
+func (x *Exchange) v2(s [][]byte) {
+	switch first := part(s, 0); first {
+	case "caches":
 		switch {
-		case len(s) == 5 && string(s[1]) == "v2":
-			x.entry(s[3], s[4], t)
-			return
-		case len(s) == 6 && string(s[1]) == "v3" && string(s[4]) == "entries":
-			x.entry(s[3], s[5], t)
+		case len(s) == 1:
+			x.caches()
+		case len(s) == 2:
+			if action, ok := x.action(); ok {
+				x.aCache(s[1], action)
+			}
+		case len(s) > 3 && isOneOf(part(s, 2), "search", "x-site", "rolling-upgrade"):
+			x.notYet("this part of a cache")
+		default:
+			x.text(fasthttp.StatusNotFound, notFound)
+		}
+	case "container":
+		x.container(s[1:])
+	case "cache-managers":
+		if len(s) == 1 {
+			x.text(fasthttp.StatusNotFound, notFound)
 			return
 		}
+		x.container(s[2:])
+	case "server":
+		x.server(s[1:])
+	case "cluster":
+		x.cluster(s[1:])
+	case "login":
+		x.login()
+	case "security":
+		if x.meth == mGet && len(s) == 3 && part(s, 1) == "user" && part(s, 2) == "acl" {
+			x.out = append(x.out[:0], `{"subject":[]}`...)
+			x.json()
+			return
+		}
+		x.notYet("security")
+	case "counters", "tasks", "schemas", "logging":
+		x.notYet(first)
+	default:
+		x.text(fasthttp.StatusNotFound, notFound)
 	}
-	x.text(fasthttp.StatusNotFound, notFound)
 }
+
+// login tells a console that nobody has to log in.
+func (x *Exchange) login() {
+	action, ok := x.action()
+	switch {
+	case !ok:
+	case x.meth == mGet && action == "config":
+		x.out = append(x.out[:0], `{"mode":"HTTP","ready":"true"}`...)
+		x.json()
+	default:
+		x.notYet("logging in")
+	}
+}
+
+// verbs are the actions that v3 has as parts of the path.
+var verbs = map[string]string{
+	"details": "details", "config": "config", "_stats": "stats", "_stats-reset": "stats-reset", "_clear": "clear", "_size": "size",
+	"keys": "keys", "entries": "entries", "_listen": "listen", "_search": "search", "_health": "health",
+	"_distribution": "distribution", "_initialize": "initialize", "_sync-data": "sync-data", "_assign-alias": "assign-alias",
+	"_delete-by-query": "deleteByQuery", "_rebalancing-enable": "enable-rebalancing", "_rebalancing-disable": "disable-rebalancing",
+}
+
+// v3 routes what is below /rest/v3: the same resources, with paths instead of actions.
+func (x *Exchange) v3(s [][]byte, t grid.Ticket) {
+	switch first := part(s, 0); {
+	case first == "caches" && len(s) == 2 && x.meth != mGet:
+		x.aCache(s[1], "")
+	case first == "caches" && len(s) == 3 && part(s, 2) == "_availability" && x.meth == mGet:
+		x.aCache(s[1], "get-availability")
+	case first == "caches" && len(s) == 3:
+		action, known := verbs[part(s, 2)]
+		switch {
+		case part(s, 2) == "_availability":
+			x.notYet("setting the availability")
+		case !known:
+			x.text(fasthttp.StatusNotFound, notFound)
+		default:
+			x.aCache(s[1], action)
+		}
+	case first == "caches" && len(s) == 4 && part(s, 2) == "entries":
+		x.entry(s[1], s[3], t)
+	case first == "caches" && len(s) == 5 && part(s, 2) == "entries" && part(s, 4) == "_distribution" && x.meth == mGet:
+		x.t.query = []byte("action=distribution")
+		x.entry(s[1], s[3], t)
+	case first == "meta" && part(s, 1) == "caches" && part(s, 2) == "_detailed" && len(s) == 3:
+		x.t.query = []byte("action=detailed")
+		x.caches()
+	case first == "cluster" && part(s, 1) == "_distribution" && len(s) == 2:
+		x.t.query = []byte("action=distribution")
+		x.cluster(nil)
+	case first == "caches" && len(s) == 1, first == "container" && !isVerb(s), first == "server" && !isVerb(s), first == "cluster" && !isVerb(s),
+		first == "login", first == "security", first == "counters", first == "tasks", first == "schemas", first == "logging":
+		x.v2(s)
+	case first == "caches", first == "container", first == "server", first == "cluster", first == "meta", first == "openapi", first == "mcp",
+		isOneOf(first, "_cache-config-convert", "_cache-config-compare"):
+		x.notYet("this part of /rest/v3")
+	default:
+		x.text(fasthttp.StatusNotFound, notFound)
+	}
+}
+
+func isVerb(s [][]byte) bool { return len(s) > 1 && len(s[len(s)-1]) > 0 && s[len(s)-1][0] == '_' }
+
+func isOneOf(s string, list ...string) bool { return slices.Contains(list, s) }
 
 // action returns the action parameter. False: x is answered.
 func (x *Exchange) action() (string, bool) {

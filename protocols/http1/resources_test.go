@@ -1,0 +1,243 @@
+package http1_test
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/latticed/latticed/protocols"
+)
+
+// resources are the paths of Infinispan's REST interface, and what each answers here: 501 is "not yet", with a
+// sentence; nothing that is not implemented may look as if it were.
+const resources = `
+GET /                                              200
+HEAD /                                             200
+POST /                                             405
+GET /status.js                                     200
+GET /status.css                                    200
+GET /status.json                                   200
+GET /nope                                          404
+GET /rest                                          404
+GET /rest/v2                                       404
+GET /rest/v4/caches                                404
+GET /health/live                                   200
+HEAD /health/live                                  200
+GET /health/ready                                  200
+HEAD /health/ready                                 200
+GET /health/started                                200
+POST /health/ready                                 405
+GET /health                                        404
+GET /health/x                                      404
+GET /metrics                                       501
+GET /console                                       501
+GET /console/welcome                               501
+GET /rest/v2/caches                                200
+HEAD /rest/v2/caches                               405
+GET /rest/v2/caches?action=detailed                200
+GET /rest/v2/caches?action=role-accessible         501
+GET /rest/v2/caches?action=nope                    400
+POST /rest/v2/caches                               400
+POST /rest/v2/caches?action=convert                501
+POST /rest/v2/caches?action=toJSON                 501
+POST /rest/v2/caches?action=compare                501
+GET /rest/v2/caches/default                        200
+HEAD /rest/v2/caches/default                       204
+HEAD /rest/v2/caches/none                          404
+HEAD /rest/v2/caches/default?action=config         200
+HEAD /rest/v2/caches/default?action=size           400
+POST /rest/v2/caches/default                       400
+POST /rest/v2/caches/c                             501
+PUT /rest/v2/caches/c                              501
+DELETE /rest/v2/caches/none                        404
+DELETE /rest/v2/caches/default                     501
+OPTIONS /rest/v2/caches/default                    405
+GET /rest/v2/caches/default?action=config          200
+GET /rest/v2/caches/none?action=config             404
+GET /rest/v2/caches/default?action=stats           200
+POST /rest/v2/caches/default?action=stats-reset    204
+POST /rest/v2/caches/default?action=clear          204
+POST /rest/v2/caches/none?action=clear             404
+GET /rest/v2/caches/default?action=clear           400
+GET /rest/v2/caches/default?action=size            200
+GET /rest/v2/caches/none?action=size               404
+GET /rest/v2/caches/default?action=keys            200
+GET /rest/v2/caches/default?action=keys&limit=x    400
+GET /rest/v2/caches/default?action=keys&batch=x    400
+GET /rest/v2/caches/default?action=entries         200
+GET /rest/v2/caches/default?action=health          200
+GET /rest/v2/caches/none?action=health             404
+GET /rest/v2/caches/default?action=distribution    200
+GET /rest/v2/caches/default?action=get-availability 200
+POST /rest/v2/caches/default?action=set-availability 501
+GET /rest/v2/caches/default?action=get-mutable-attributes 501
+GET /rest/v2/caches/default?action=get-mutable-attribute 501
+POST /rest/v2/caches/default?action=set-mutable-attribute 501
+POST /rest/v2/caches/default?action=assign-alias   501
+GET /rest/v2/caches/default?action=listen          501
+GET /rest/v2/caches/default?action=search          501
+POST /rest/v2/caches/default?action=search         501
+POST /rest/v2/caches/default?action=deleteByQuery  501
+DELETE /rest/v2/caches/default?action=deleteByQuery 501
+POST /rest/v2/caches/default?action=enable-rebalancing 501
+POST /rest/v2/caches/default?action=disable-rebalancing 501
+POST /rest/v2/caches/default?action=initialize     501
+POST /rest/v2/caches/default?action=sync-data      501
+POST /rest/v2/caches/default?action=nope           400
+GET /rest/v2/caches/default/rolling-upgrade/source-connection 501
+GET /rest/v2/caches/default/search/stats           501
+POST /rest/v2/caches/default/search/indexes?action=reindex 501
+GET /rest/v2/caches/default/x-site/backups         501
+GET /rest/v2/caches/default/k?action=distribution  200
+GET /rest/v2/counters                              501
+POST /rest/v2/counters/c                           501
+POST /rest/v2/counters/c?action=increment          501
+GET /rest/v2/container                             200
+GET /rest/v2/container?action=listen               501
+GET /rest/v2/container?action=nope                 400
+POST /rest/v2/container                            400
+POST /rest/v2/container?action=shutdown            501
+POST /rest/v2/container?action=enable-rebalancing  501
+PUT /rest/v2/container                             405
+GET /rest/v2/container/health                      200
+HEAD /rest/v2/container/health                     200
+GET /rest/v2/container/health/status               200
+HEAD /rest/v2/container/health/status              200
+POST /rest/v2/container/health/status              405
+GET /rest/v2/container/stats                       200
+POST /rest/v2/container/stats?action=reset         501
+GET /rest/v2/container/config                      501
+GET /rest/v2/container/config?action=listen        501
+GET /rest/v2/container/cache-configs               501
+GET /rest/v2/container/cache-configs/templates     501
+GET /rest/v2/container/backups                     501
+POST /rest/v2/container/backups/b                  501
+GET /rest/v2/container/restores                    501
+GET /rest/v2/container/x-site/backups              501
+GET /rest/v2/container/nope                        404
+GET /rest/v2/cache-managers/default                200
+GET /rest/v2/cache-managers/default/caches         200
+GET /rest/v2/cache-managers/any/health/status      200
+GET /rest/v2/cluster                               400
+GET /rest/v2/cluster/members                       200
+GET /rest/v2/cluster?action=distribution           200
+POST /rest/v2/cluster?action=stop                  501
+GET /rest/v2/cluster/backups                       501
+GET /rest/v2/cluster/restores                      501
+GET /rest/v2/cluster/raft                          501
+GET /rest/v2/cluster/nope                          404
+GET /rest/v2/server                                200
+POST /rest/v2/server                               400
+PUT /rest/v2/server                                405
+POST /rest/v2/server?action=stop                   501
+GET /rest/v2/server/config                         501
+GET /rest/v2/server/env                            501
+GET /rest/v2/server/memory                         501
+GET /rest/v2/server/threads                        501
+GET /rest/v2/server/report                         501
+GET /rest/v2/server/overview-report                501
+GET /rest/v2/server/ignored-caches                 501
+POST /rest/v2/server/ignored-caches/c              501
+GET /rest/v2/server/connections                    501
+GET /rest/v2/server/connectors                     501
+GET /rest/v2/server/datasources                    501
+GET /rest/v2/server/caches/defaults                501
+GET /rest/v2/server/nope                           404
+GET /rest/v2/login?action=config                   200
+GET /rest/v2/login                                 501
+GET /rest/v2/security/user/acl                     200
+GET /rest/v2/security/roles                        501
+GET /rest/v2/security/users                        501
+GET /rest/v2/tasks                                 501
+POST /rest/v2/tasks/t?action=exec                  501
+GET /rest/v2/schemas                               501
+POST /rest/v2/schemas/s                            501
+GET /rest/v2/logging/loggers                       501
+GET /rest/v3/caches                                200
+GET /rest/v3/caches/default/details                200
+HEAD /rest/v3/caches/default                       204
+POST /rest/v3/caches/c                             501
+GET /rest/v3/caches/default/config                 200
+GET /rest/v3/caches/default/_stats                 200
+POST /rest/v3/caches/default/_stats-reset          204
+POST /rest/v3/caches/default/_clear                204
+GET /rest/v3/caches/default/_size                  200
+GET /rest/v3/caches/default/keys                   200
+GET /rest/v3/caches/default/entries                200
+GET /rest/v3/caches/default/_health                200
+GET /rest/v3/caches/default/_distribution          200
+GET /rest/v3/caches/default/_availability          200
+POST /rest/v3/caches/default/_availability         501
+GET /rest/v3/caches/default/_listen                501
+GET /rest/v3/caches/default/_search                501
+GET /rest/v3/caches/default/entries/k/_distribution 200
+GET /rest/v3/caches/default/nope                   404
+GET /rest/v3/meta/caches/_detailed                 200
+GET /rest/v3/meta/caches/_role-accessible          501
+POST /rest/v3/_cache-config-convert                501
+GET /rest/v3/container                             200
+GET /rest/v3/container/health/status               200
+POST /rest/v3/container/_shutdown                  501
+GET /rest/v3/server                                200
+GET /rest/v3/cluster/members                       200
+GET /rest/v3/cluster/_distribution                 200
+POST /rest/v3/cluster/_stop                        501
+GET /rest/v3/openapi                               501
+POST /rest/v3/mcp                                  501
+GET /rest/v3/nope                                  404
+`
+
+func TestEveryResource(t *testing.T) {
+	admin := protocols.Env{Admin: true}
+	n := 0
+	for _, row := range strings.Split(strings.TrimSpace(resources), "\n") {
+		w := strings.Fields(row)
+		request := w[0] + " " + w[1] + " HTTP/1.1\r\nHost: a\r\n\r\n"
+		got := bare(drive(t, []byte(request), how{room: 64 << 10, env: admin}))
+		head, body, _ := strings.Cut(got, "\n\n")
+		if !strings.HasPrefix(head, "HTTP/1.1 "+w[2]+" ") {
+			t.Errorf("%s %s: got %.200q, want %s", w[0], w[1], got, w[2])
+		}
+		if w[2] == "501" && !strings.Contains(body, "is not implemented") {
+			t.Errorf("%s %s: 501 says %q, want a sentence", w[0], w[1], body)
+		}
+		// Nothing is changed by who may not.
+		if refused := bare(drive(t, []byte(request), how{room: 64 << 10})); w[2] == "501" && strings.HasPrefix(refused, "HTTP/1.1 2") {
+			t.Errorf("%s %s without rights: got %q", w[0], w[1], refused)
+		}
+		n++
+	}
+	if n < 150 {
+		t.Fatalf("looked at %d resources", n)
+	}
+	for _, request := range []string{"POST /rest/v2/caches/c", "PUT /rest/v2/caches/c", "DELETE /rest/v2/caches/default", "POST /rest/v2/server?action=stop",
+		"POST /rest/v2/cluster?action=stop", "POST /rest/v2/server/connectors/x?action=stop"} {
+		got := bare(drive(t, []byte(request+" HTTP/1.1\r\nHost: a\r\n\r\n"), how{room: 64 << 10}))
+		if !strings.HasPrefix(got, "HTTP/1.1 403 ") || !strings.Contains(got, "admin of listeners") {
+			t.Errorf("%s on a listener that is not open to administration: got %q", request, got)
+		}
+	}
+}
+
+// chunkLine stands between two chunks.
+var chunkLine = regexp.MustCompile(`\n[0-9a-f]+\n`)
+
+// A listing of many entries comes in parts and is one JSON array.
+func TestLongListing(t *testing.T) {
+	var b strings.Builder
+	for i := range 3000 {
+		b.WriteString(put("key"+strconv.Itoa(i), "v"))
+	}
+	b.WriteString(on("GET", "?action=keys") + on("GET", "?action=size") + on("GET", "?action=keys&limit=7"))
+	for _, h := range []how{{room: 64 << 10}, {room: 1000, late: true, seed: 5}} {
+		got := bare(drive(t, []byte(b.String()), h))
+		got = chunkLine.ReplaceAllString(got, "")
+		if n := strings.Count(got, `"key`); n != 3007 {
+			t.Errorf("%+v: got %d keys, want 3007", h, n)
+		}
+		if !strings.Contains(got, "\n\n3000HTTP/1.1 200") {
+			t.Errorf("%+v: got no size of 3000", h)
+		}
+	}
+}

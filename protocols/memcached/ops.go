@@ -1,0 +1,13 @@
+package memcached
+
+// Ops is what clients of this protocol did, for statistics that several protocols share. Stores are the cache's to
+// count.
+type Ops struct{ Hits, Misses, RemoveHits, RemoveMisses uint64 }
+
+// Ops sums over all loops; the figures go on growing.
+func (p *Protocol) Ops() Ops {
+	return Ops{
+		Hits: p.total(getHits) + p.total(touchHits), Misses: p.total(getMisses) + p.total(touchMisses),
+		RemoveHits: p.total(deleteHits), RemoveMisses: p.total(deleteMisses),
+	}
+}

@@ -1,0 +1,323 @@
+package rest
+
+import (
+	"slices"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/latticed/latticed/grid"
+	"github.com/latticed/latticed/protocols/media"
+)
+
+// caches answers for the list of caches.
+func (x *Exchange) caches() {
+	action, ok := x.action()
+	if !ok {
+		return
+	}
+	switch {
+	case x.meth == mGet && action == "":
+		x.out = appendStrings(x.out[:0], x.s.opt.Host().Caches)
+		x.json()
+	case x.meth == mGet && action == "detailed":
+		x.out = append(x.out[:0], '[')
+		for i, name := range x.s.opt.Host().Caches {
+			if i > 0 {
+				x.out = append(x.out, ',')
+			}
+			x.describe(name, false)
+		}
+		x.out = append(x.out, ']')
+		x.json()
+	case x.meth == mGet && action == "role-accessible",
+		x.meth == mPost && (action == "convert" || action == "toJSON" || action == "compare"):
+		x.notYet("this action on caches")
+	case x.meth == mGet || x.meth == mPost:
+		x.text(fasthttp.StatusBadRequest, unknownAction)
+	default:
+		x.text(fasthttp.StatusMethodNotAllowed, notAllowed)
+	}
+}
+
+// Actions on a cache that Infinispan has and this server has not yet.
+var (
+	getActions = []string{
+		"get-mutable-attributes", "get-mutable-attribute", "listen", "search",
+	}
+	postActions = []string{
+		"set-mutable-attribute", "assign-alias", "search", "deleteByQuery", "set-availability", "enable-rebalancing",
+		"disable-rebalancing", "initialize", "sync-data", "disconnect-source",
+	}
+)
+
+// aCache answers for one cache.
+func (x *Exchange) aCache(name []byte, action string) {
+	there := x.peer.open(name) != nil
+	changes := false
+	switch x.meth {
+	case mGet:
+		switch action {
+		case "", "details", "config", "stats", "size", "keys", "entries", "health", "distribution", "get-availability":
+		default:
+			x.unknown(action, getActions)
+			return
+		}
+	case mHead:
+		if action != "" && action != "config" {
+			x.plain(fasthttp.StatusBadRequest)
+			return
+		}
+		status := fasthttp.StatusNoContent
+		if !there {
+			status = fasthttp.StatusNotFound
+		} else if action == "config" {
+			status = fasthttp.StatusOK
+		}
+		x.plain(status)
+		return
+	case mPost:
+		switch action {
+		case "clear", "stats-reset":
+		case "":
+			changes = true
+		default:
+			x.unknown(action, postActions)
+			return
+		}
+	case mPut, mDelete:
+		switch action {
+		case "":
+			changes = true
+		case "deleteByQuery":
+			x.notYet("deleting by query")
+			return
+		default:
+			x.text(fasthttp.StatusBadRequest, unknownAction)
+			return
+		}
+	default:
+		x.text(fasthttp.StatusMethodNotAllowed, notAllowed)
+		return
+	}
+	switch {
+	case changes && !x.mayAdmin():
+	case changes && x.meth == mPost && there:
+		x.text(fasthttp.StatusBadRequest, "ISPN000507: Cache ", string(name), " already exists")
+	case changes && x.meth == mDelete && !there:
+		x.plain(fasthttp.StatusNotFound)
+	case changes:
+		x.notYet("creating, changing and removing caches")
+	case !there && slices.Contains([]string{"config", "health", "get-availability"}, action):
+		x.plain(fasthttp.StatusNotFound)
+	case !there:
+		x.noCache(name)
+	case action == "size":
+		x.size(name)
+	case action == "keys" || action == "entries":
+		x.listing(name, action == "entries")
+	case action == "clear":
+		x.clear(name)
+	default:
+		x.aCacheLater(string(name), action)
+	}
+}
+
+// unknown answers for an action that is known elsewhere, or nowhere.
+func (x *Exchange) unknown(action string, known []string) {
+	if slices.Contains(known, action) {
+		x.notYet("the action " + action)
+		return
+	}
+	x.text(fasthttp.StatusBadRequest, unknownAction)
+}
+
+// aCacheLater answers with what is known about a cache, once the requests before this one have had their effect.
+func (x *Exchange) aCacheLater(name, action string) {
+	x.alone(func(x *Exchange, t grid.Ticket) bool {
+		switch action {
+		case "", "details":
+			x.out = x.out[:0]
+			x.describe(name, true)
+			x.json()
+		case "config":
+			x.config(name)
+		case "stats":
+			x.out = x.out[:0]
+			x.stats(name)
+			x.json()
+		case "stats-reset":
+			x.resetStats(name)
+			x.plain(fasthttp.StatusNoContent)
+		case "health":
+			x.word("HEALTHY")
+		case "get-availability":
+			x.word("AVAILABLE")
+		case "distribution":
+			n := int64(x.statsOf(name).Entries)
+			o := object(append(x.out[:0], '['))
+			o.open()
+			x.nodeFields(&o)
+			o.int("memory_entries", n)
+			o.int("total_entries", n)
+			o.int("memory_used", int64(x.statsOf(name).Bytes))
+			o.end()
+			x.out = append(o, ']')
+			x.json()
+		}
+		return true
+	})
+}
+
+// word answers 200 with a text.
+func (x *Exchange) word(text string) {
+	x.text(fasthttp.StatusOK, text)
+	x.Res.SetContentType("text/plain")
+}
+
+func (x *Exchange) nodeFields(o *object) {
+	node := x.s.opt.Host().Node
+	o.text("node_name", node)
+	o.list("node_addresses", []string{node})
+}
+
+// clear removes all entries.
+func (x *Exchange) clear(name []byte) {
+	admin, err := x.peer.Env.Caches.Admin(string(name), grid.Principal{})
+	if err != nil {
+		x.noCache(name)
+		return
+	}
+	x.alone(func(x *Exchange, t grid.Ticket) bool {
+		x.Seq = t.Seq
+		x.then = func(x *Exchange) {
+			if !x.refuse() {
+				x.plain(fasthttp.StatusNoContent)
+			}
+		}
+		x.Result(&grid.Result{Code: admin.Flush(0, t)}, t.Now)
+		return true
+	})
+}
+
+func (x *Exchange) statsOf(name string) (s grid.Stats) {
+	if admin, err := x.peer.Env.Caches.Admin(name, grid.Principal{}); err == nil {
+		admin.Stats(&s, x.now)
+	}
+	return s
+}
+
+func (x *Exchange) resetStats(name string) {
+	if admin, err := x.peer.Env.Caches.Admin(name, grid.Principal{}); err == nil {
+		admin.ResetStats()
+	}
+}
+
+// config answers with the configuration of a cache, as far as there is one.
+func (x *Exchange) config(name string) {
+	xml := `<local-cache name="` + name + `" statistics="true"></local-cache>`
+	accept, given := x.field(fAccept)
+	for list := accept; given; {
+		one, rest, done := media.Next(list)
+		if done {
+			x.text(fasthttp.StatusNotAcceptable, "ISPN012007: Cannot convert to ", string(accept))
+			return
+		}
+		list = rest
+		m, err := media.Parse(one)
+		if err != nil {
+			continue
+		}
+		switch {
+		case m.Wild || m.ID == media.JSON:
+			given = false
+		case m.ID == media.XML:
+			x.word(xml)
+			x.Res.SetContentType("application/xml")
+			return
+		case m.ID == media.YAML:
+			x.word(name + ":\n  localCache:\n    statistics: \"true\"\n")
+			x.Res.SetContentType("application/yaml")
+			return
+		}
+	}
+	x.out = append(appendString(append(x.out[:0], '{'), []byte(name)), `:{"local-cache":{"statistics":true}}}`...)
+	x.json()
+}
+
+// describe appends what is told about a cache; whole tells everything.
+func (x *Exchange) describe(name string, whole bool) {
+	o := object(x.out)
+	o.open()
+	o.text("status", "RUNNING")
+	o.text("name", name)
+	o.text("type", "local-cache")
+	for _, no := range []string{"simple_cache", "transactional", "persistent"} {
+		o.bool(no, false)
+	}
+	s := x.statsOf(name)
+	o.bool("bounded", s.Limit > 0)
+	for _, no := range []string{"secured", "indexed", "has_remote_backup", "tracing"} {
+		o.bool(no, false)
+	}
+	o.text("health", "HEALTHY")
+	o.list("aliases", nil)
+	o.bool("statistics", true)
+	o.text("key_storage", "application/unknown")
+	o.text("value_storage", "application/unknown")
+	o.text("mode", "LOCAL")
+	if whole {
+		o.name("stats")
+		x.out = o
+		x.stats(name)
+		o = x.out
+		for _, no := range []string{"rehash_in_progress", "indexing_in_progress", "queryable"} {
+			o.bool(no, false)
+		}
+		o.raw("configuration", `{"`+name+`":{"local-cache":{"statistics":true}}}`)
+		o.text("storage_type", "OFF_HEAP")
+		o.text("max_size", "")
+		o.int("max_size_bytes", int64(s.Limit))
+	}
+	o.end()
+	x.out = o
+}
+
+// stats appends the statistics of a cache.
+func (x *Exchange) stats(name string) {
+	s := x.statsOf(name)
+	h := x.s.opt.Host()
+	ops := h.Ops
+	var evicted uint64
+	for i := range s.Classes {
+		evicted += s.Classes[i].Evicted
+	}
+	o := object(x.out)
+	o.open()
+	o.int("time_since_start", max(0, x.now.Wall-h.Started)/1000)
+	o.int("time_since_reset", max(0, x.now.Wall-h.Started)/1000)
+	for _, n := range []string{
+		"approximate_entries", "approximate_entries_in_memory", "approximate_entries_unique", "current_number_of_entries",
+		"current_number_of_entries_in_memory",
+	} {
+		o.int(n, int64(s.Entries))
+	}
+	o.int("off_heap_memory_used", int64(s.Bytes))
+	o.int("data_memory_used", int64(s.Bytes))
+	o.int("stores", int64(s.Stored))
+	o.int("retrievals", int64(ops.Hits+ops.Misses))
+	o.int("hits", int64(ops.Hits))
+	o.int("misses", int64(ops.Misses))
+	o.int("remove_hits", int64(ops.RemoveHits))
+	o.int("remove_misses", int64(ops.RemoveMisses))
+	o.int("evictions", int64(evicted))
+	// Times of single operations are not taken.
+	for _, n := range []string{
+		"average_read_time", "average_read_time_nanos", "average_write_time", "average_write_time_nanos", "average_remove_time",
+		"average_remove_time_nanos",
+	} {
+		o.int(n, -1)
+	}
+	o.int("required_minimum_number_of_nodes", 1)
+	o.end()
+	x.out = o
+}

@@ -1,0 +1,283 @@
+package rest
+
+import (
+	"slices"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/latticed/latticed/grid"
+)
+
+// Health words, as Infinispan has them.
+const healthy = "HEALTHY"
+
+// health answers probes: whether the process lives, has started and may be sent requests.
+func (x *Exchange) health(what string) {
+	switch {
+	case what != "live" && what != "ready" && what != "started":
+		x.text(fasthttp.StatusNotFound, notFound)
+	case x.meth != mGet && x.meth != mHead:
+		x.text(fasthttp.StatusMethodNotAllowed, notAllowed)
+	case what == "ready" && x.s.opt.Host().Stopping:
+		x.plain(fasthttp.StatusServiceUnavailable)
+	default:
+		x.plain(fasthttp.StatusOK)
+	}
+}
+
+// container answers below /container and its older spelling /cache-managers/{name}.
+func (x *Exchange) container(sub [][]byte) {
+	action, ok := x.action()
+	if !ok {
+		return
+	}
+	first, second := part(sub, 0), part(sub, 1)
+	get := x.meth == mGet
+	switch {
+	case len(sub) == 2 && first == "health" && second == "status":
+		if get || x.meth == mHead {
+			x.word(healthy)
+			return
+		}
+		x.text(fasthttp.StatusMethodNotAllowed, notAllowed)
+	case len(sub) == 1 && first == "health":
+		if get || x.meth == mHead {
+			x.clusterHealth()
+			return
+		}
+		x.text(fasthttp.StatusMethodNotAllowed, notAllowed)
+	case len(sub) == 0 && get && action == "":
+		x.containerInfo()
+	case len(sub) == 0 && get && action != "listen":
+		x.text(fasthttp.StatusBadRequest, unknownAction)
+	case len(sub) == 0 && x.meth == mPost && !slices.Contains([]string{"shutdown", "enable-rebalancing", "disable-rebalancing"}, action):
+		x.text(fasthttp.StatusBadRequest, unknownAction)
+	case len(sub) == 0 && !get && x.meth != mPost:
+		x.text(fasthttp.StatusMethodNotAllowed, notAllowed)
+	case len(sub) == 1 && first == "stats" && get:
+		h := x.s.opt.Host()
+		o := object(x.out[:0])
+		o.open()
+		o.bool("statistics_enabled", true)
+		o.int("off_heap_memory_used", int64(h.Bytes))
+		o.int("data_memory_used", int64(h.Bytes))
+		o.int("required_minimum_number_of_nodes", 1)
+		o.end()
+		x.out = o
+		x.json()
+	case len(sub) == 1 && first == "caches" && get:
+		x.t.query = []byte("action=detailed")
+		x.caches()
+	case len(sub) == 0 || slices.Contains([]string{"stats", "config", "cache-configs", "backups", "restores", "x-site"}, first):
+		x.notYet("this part of the container")
+	default:
+		x.text(fasthttp.StatusNotFound, notFound)
+	}
+}
+
+func part(list [][]byte, i int) string {
+	if i < len(list) {
+		return string(list[i])
+	}
+	return ""
+}
+
+func (x *Exchange) clusterHealth() {
+	h := x.s.opt.Host()
+	o := object(x.out[:0])
+	o.open()
+	o.name("cluster_health")
+	o.open()
+	o.text("cluster_name", h.Cluster)
+	o.text("health_status", healthy)
+	o.int("number_of_nodes", 0) // as Infinispan without a cluster
+	o.list("node_names", nil)
+	o.end()
+	o.name("cache_health")
+	o = append(o, '[')
+	for i, name := range h.Caches {
+		if i > 0 {
+			o = append(o, ',')
+		}
+		o.open()
+		o.text("status", healthy)
+		o.text("cache_name", name)
+		o.end()
+	}
+	o = append(o, ']')
+	o.end()
+	x.out = o
+	x.json()
+}
+
+// Interface is the version of Infinispan whose interface this is: its clients and operators ask for it to know what
+// they may call.
+const Interface = "16.0.7"
+
+func (x *Exchange) containerInfo() {
+	h := x.s.opt.Host()
+	status := "RUNNING"
+	if h.Stopping {
+		status = "STOPPING"
+	}
+	o := object(x.out[:0])
+	o.open()
+	o.text("version", Interface)
+	o.text("name", "default")
+	o.bool("coordinator", false)
+	o.list("cache_configuration_names", h.Caches)
+	o.text("cluster_name", h.Cluster)
+	o.text("physical_addresses", "local")
+	o.text("coordinator_address", "N/A")
+	o.text("cache_manager_status", status)
+	o.int("created_cache_count", int64(len(h.Caches)))
+	o.int("running_cache_count", int64(len(h.Caches)))
+	o.text("node_address", h.Node)
+	o.list("cluster_members", []string{h.Node})
+	o.list("cluster_members_physical_addresses", []string{"local"})
+	o.int("cluster_size", 1)
+	o.name("defined_caches")
+	o = append(o, '[')
+	for i, name := range h.Caches {
+		if i > 0 {
+			o = append(o, ',')
+		}
+		o.open()
+		o.text("name", name)
+		o.bool("started", true)
+		o.end()
+	}
+	o = append(o, ']')
+	o.text("local_site", "local")
+	o.bool("relay_node", false)
+	o.list("relay_nodes_address", []string{"local"})
+	o.list("sites_view", nil)
+	o.bool("tracing_enabled", false)
+	o.end()
+	x.out = o
+	x.json()
+}
+
+// server answers for /server alone; what is below it is not there yet.
+func (x *Exchange) server(sub [][]byte) {
+	action, ok := x.action()
+	switch {
+	case !ok:
+	case len(sub) == 0 && x.meth == mGet && action == "":
+		o := object(x.out[:0])
+		o.open()
+		o.text("version", "latticed "+x.s.opt.Host().Version)
+		o.text("cache-manager-name", "default")
+		o.end()
+		x.out = o
+		x.json()
+	case len(sub) == 0 && (x.meth == mGet || x.meth == mPost && action != "stop"):
+		x.text(fasthttp.StatusBadRequest, unknownAction)
+	case len(sub) == 0 && x.meth != mPost:
+		x.text(fasthttp.StatusMethodNotAllowed, notAllowed)
+	case len(sub) == 0 || slices.Contains([]string{
+		"config", "env", "memory", "threads", "report", "overview-report", "ignored-caches", "connections", "connectors", "datasources",
+		"caches",
+	}, part(sub, 0)):
+		if x.meth == mGet || x.meth == mHead || x.mayAdmin() {
+			x.notYet("this part of the server")
+		}
+	default:
+		x.text(fasthttp.StatusNotFound, notFound)
+	}
+}
+
+// cluster answers for /cluster.
+func (x *Exchange) cluster(sub [][]byte) {
+	h := x.s.opt.Host()
+	action, ok := x.action()
+	switch {
+	case !ok:
+	case len(sub) == 1 && part(sub, 0) == "members" && x.meth == mGet:
+		o := object(x.out[:0])
+		o.open()
+		o.name("members")
+		o = append(o, '[')
+		o.open()
+		o.text("version", Interface)
+		o.text("node_address", h.Node)
+		o.text("physical_addresses", "local")
+		o.text("cache_manager_status", "RUNNING")
+		o.end()
+		o = append(o, ']')
+		o.bool("rolling_upgrade", false)
+		o.end()
+		x.out = o
+		x.json()
+	case len(sub) == 0 && x.meth == mGet && action == "distribution":
+		o := object(append(x.out[:0], '['))
+		o.open()
+		x.nodeFields(&o)
+		o.int("memory_available", max(0, int64(h.Limit)-int64(h.Bytes)))
+		o.int("memory_used", int64(h.Bytes))
+		o.end()
+		x.out = append(o, ']')
+		x.json()
+	case len(sub) == 0 && x.meth == mPost && action == "stop":
+		if x.mayAdmin() {
+			x.notYet("stopping by HTTP")
+		}
+	case len(sub) == 0 && (x.meth == mGet || x.meth == mPost):
+		x.text(fasthttp.StatusBadRequest, unknownAction)
+	case len(sub) == 0:
+		x.text(fasthttp.StatusMethodNotAllowed, notAllowed)
+	case slices.Contains([]string{"members", "backups", "restores", "raft"}, part(sub, 0)):
+		x.notYet("this part of the cluster")
+	default:
+		x.text(fasthttp.StatusNotFound, notFound)
+	}
+}
+
+// metrics answers Prometheus. What is gathered takes about a millisecond, so who asks more often than ten times a second
+// gets it again.
+func (x *Exchange) metrics() {
+	if x.meth != mGet && x.meth != mHead {
+		x.text(fasthttp.StatusMethodNotAllowed, notAllowed)
+		return
+	}
+	if x.s.opt.Metrics == nil {
+		x.notYet("metrics")
+		return
+	}
+	x.Heavy = true
+	x.alone(func(x *Exchange, _ grid.Ticket) bool {
+		accept, _ := x.field(fAccept)
+		body, kind := x.s.gathered(string(accept))
+		x.plain(fasthttp.StatusOK)
+		x.Res.SetContentType(kind)
+		x.body(body, false)
+		return true
+	})
+}
+
+// gathering is what the metrics were when they were last asked for.
+type gathering struct {
+	at           time.Time
+	body         []byte // never changed
+	accept, kind string
+}
+
+const gatherEvery = 100 * time.Millisecond
+
+func (s *Service) gathered(accept string) (body []byte, kind string) {
+	s.gathering.Lock()
+	defer s.gathering.Unlock()
+	g := &s.last
+	if g.body == nil || g.accept != accept || time.Since(g.at) > gatherEvery {
+		g.body, g.kind = s.opt.Metrics(accept)
+		g.accept, g.at = accept, time.Now()
+	}
+	return g.body, g.kind
+}
+
+// notYet answers for what Infinispan has and this server has not.
+func (x *Exchange) notYet(what string) {
+	x.s.unimplemented.Add(1)
+	x.text(fasthttp.StatusNotImplemented, what, " is not implemented; docs/compatibility.md tells what is")
+}

@@ -123,6 +123,7 @@ func Start(o Options) (*Daemon, error) {
 	})
 	h2 := http2.New(http2.Options{Service: seen.service})
 	spoken := []protocols.Protocol{seen.mc, http1.New(http1.Options{Service: seen.service}), h2}
+	upgrading := http1.New(http1.Options{Service: seen.service, Upgrades: []protocols.Protocol{seen.mc}})
 	for _, p := range spoken {
 		if !slices.Contains(seen.names, p.Name()) { // HTTP has two
 			seen.names = append(seen.names, p.Name())
@@ -130,6 +131,9 @@ func Start(o Options) (*Daemon, error) {
 	}
 	for i, l := range d.listeners {
 		l.Protocols = choose(spoken, c.Listeners[i].Protocols)
+		if k := slices.Index(l.Protocols, spoken[1]); k >= 0 && slices.Contains(l.Protocols, spoken[0]) {
+			l.Protocols[k] = upgrading // HTTP turns into what is spoken here, and nothing else
+		}
 		if slices.Contains(l.Protocols, protocols.Protocol(h2)) {
 			l.ALPN = map[string]protocols.Protocol{alpnHTTP2: h2}
 		}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -119,6 +120,32 @@ func TestWhoWatchesByHTTP(t *testing.T) {
 			t.Errorf("size behind clear: got %s", got)
 		}
 	})
+}
+
+// The server guide of Infinispan promises that HTTP becomes another protocol when asked.
+func TestUpgrade(t *testing.T) {
+	d := daemontest.Boot(t, "  listeners:\n    - {address: '127.0.0.1:0'}\n    - {address: '127.0.0.1:0', protocols: [http]}\n")
+	put := "PUT " + keys + "k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nv"
+	upgrade := func(fields string) string { return "GET / HTTP/1.1\r\nHost: localhost\r\n" + fields + "\r\n" }
+	for _, fields := range []string{
+		"Connection: Upgrade\r\nUpgrade: memcached\r\n", "Upgrade: websocket, MB\r\nConnection: keep-alive, upgrade\r\n",
+	} {
+		c := daemontest.Dial(t, d)
+		if _, err := io.WriteString(c, put+upgrade(fields)+"get k\r\nquit\r\nGET / HTTP/1.1\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(c)
+		got := regexp.MustCompile("Date: .*\r\n").ReplaceAllString(string(b), "")
+		if want := "HTTP/1.1 204 No Content\r\nEtag: -810810860\r\n\r\n" +
+			"HTTP/1.1 101 Switching Protocols\r\nUpgrade: memcached\r\nConnection: Upgrade\r\n\r\nVALUE k 0 1\r\nv\r\nEND\r\n"; got != want {
+			t.Errorf("%q: got %q, %v, want %q", fields, got, err, want)
+		}
+	}
+	for _, fields := range []string{"Connection: Upgrade\r\nUpgrade: hotrod\r\n", "Upgrade: memcached\r\n"} {
+		daemontest.Ask(t, daemontest.Dial(t, d), upgrade(fields), "HTTP/1.1 200 OK\r\n") // ignored, as HTTP says
+	}
+	daemontest.Ask(t, daemontest.DialAddr(t, d.Addrs()[1]), upgrade("Connection: Upgrade\r\nUpgrade: memcached\r\n"), "HTTP/1.1 200 OK\r\n")
+	daemontest.Ask(t, daemontest.Dial(t, d), upgrade("Connection: Upgrade\r\nUpgrade: memcached\r\nOrigin: http://evil.example\r\n"), "HTTP/1.1 403 Forbidden\r\n")
 }
 
 func TestForeignNamesOfThisMachine(t *testing.T) {

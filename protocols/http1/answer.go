@@ -54,6 +54,10 @@ func (w *work) send() (next protocols.Next, done bool) {
 		if !m.received {
 			break // the rest of its body is still to be thrown away
 		}
+		if m.to != nil {
+			w.to = m.to.Open(s.peer.Env)
+			next, done = protocols.Switch, true
+		}
 		s.p.put(m)
 		n++
 	}
@@ -152,6 +156,8 @@ func (p *Protocol) appendHead(dst []byte, m *message, now int64) []byte {
 		dst = append(dst, '\r', '\n')
 	}
 	switch {
+	case m.to != nil:
+		dst = append(dst, "Connection: Upgrade\r\n"...)
 	case m.last:
 		dst = append(dst, "Connection: close\r\n"...)
 	case m.minor == 0:

@@ -15,6 +15,7 @@ type head struct {
 	expect    bool // 100-continue
 	close     bool // Connection: close
 	keepAlive bool // Connection: keep-alive
+	upgrading bool // Connection: upgrade
 	upgrade   []byte
 
 	status int // not 0: the head is refused with it, and with reason
@@ -175,6 +176,8 @@ func (h *head) field(name, value []byte, hosts *int) {
 					h.close = true
 				case is(one, "keep-alive"):
 					h.keepAlive = true
+				case is(one, "upgrade"):
+					h.upgrading = true
 				}
 			}
 		}

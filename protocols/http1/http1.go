@@ -20,6 +20,29 @@ type Options struct {
 	Service   *rest.Service
 	MaxLine   int // longest request line in bytes, without its end; default 4096
 	MaxHeader int // longest header section in bytes; default 8192
+	// Upgrades are what a connection may become by the Upgrade field, by the protocol's name or one of its other names.
+	Upgrades []protocols.Protocol
+}
+
+// otherNames are what Infinispan calls the protocols in ALPN.
+var otherNames = map[string]string{"memcached": "mb", "hotrod": "hr", "resp": "rp"}
+
+// upgrade finds the protocol that an Upgrade field names; nil: none that is spoken here.
+func (p *Protocol) upgrade(list []byte) protocols.Protocol {
+	for len(list) > 0 {
+		var one []byte
+		if i := bytes.IndexByte(list, ','); i >= 0 {
+			one, list = trim(list[:i]), list[i+1:]
+		} else {
+			one, list = trim(list), nil
+		}
+		for _, u := range p.opt.Upgrades {
+			if is(one, u.Name()) || is(one, otherNames[u.Name()]) && len(one) > 0 {
+				return u
+			}
+		}
+	}
+	return nil
 }
 
 // Protocol implements protocols.Protocol. One serves all connections.
@@ -89,20 +112,21 @@ type session struct {
 type message struct {
 	rest.Exchange
 	body     body
-	received bool // the request is complete, or not going to be
-	minor    byte // of the client's version
-	keep     bool // HTTP/1.0: the client wants the connection kept
-	last     bool // the connection closes behind the answer
-	expect   bool // 100 Continue is owed
-	begun    bool // the head of the answer is written
-	off      int  // of Blob, written
-	tail     int  // bytes of Blob in the last Tail
+	received bool               // the request is complete, or not going to be
+	minor    byte               // of the client's version
+	keep     bool               // HTTP/1.0: the client wants the connection kept
+	last     bool               // the connection closes behind the answer
+	expect   bool               // 100 Continue is owed
+	begun    bool               // the head of the answer is written
+	off      int                // of Blob, written
+	tail     int                // bytes of Blob in the last Tail
+	to       protocols.Protocol // what the connection becomes behind the answer, nil for what it is
 }
 
 func (p *Protocol) get(peer *rest.Peer) *message {
 	m := p.pool.Get().(*message)
 	m.Exchange.Reset(p.opt.Service, peer)
-	m.body = body{}
+	m.body, m.to = body{}, nil
 	m.received, m.minor, m.keep, m.last, m.expect, m.begun, m.off, m.tail = false, 1, false, false, false, false, 0, 0
 	return m
 }

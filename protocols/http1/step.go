@@ -19,6 +19,7 @@ type work struct {
 	need int  // input wanted behind pos
 	kept int  // bytes of answers that wait for those before them
 	park bool // no input is wanted: something is outstanding first
+	to   protocols.Session
 }
 
 // Step implements protocols.Session.
@@ -31,7 +32,7 @@ func (s *session) Step(t *protocols.Turn) protocols.Progress {
 			held++
 		}
 	}
-	return protocols.Progress{Used: w.pos, Need: w.need, Next: next, Held: held}
+	return protocols.Progress{Used: w.pos, Need: w.need, Next: next, Held: held, To: w.to}
 }
 
 // ticket is new each time: what is answered late is found by it.
@@ -197,6 +198,15 @@ func (w *work) open(h *head, in []byte) {
 	w.pos += h.size
 	m.minor, m.keep = h.minor, h.keepAlive
 	m.last = h.close || h.minor == 0 && !h.keepAlive || w.Leaving
+	if h.upgrading && h.minor > 0 && !h.chunked && h.length <= 0 {
+		if to := s.p.upgrade(h.upgrade); to != nil {
+			if m.Upgrade(to.Name()) {
+				m.to = to
+			}
+			w.end(m)
+			return
+		}
+	}
 	m.body = body{chunked: h.chunked, left: max(h.length, 0)}
 	length := max(h.length, 0)
 	if h.chunked {

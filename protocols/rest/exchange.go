@@ -240,6 +240,16 @@ func (x *Exchange) Refuse(status int, reason string) {
 	}
 }
 
+// Upgrade answers that the connection becomes another protocol's. False: it may not, and x is answered.
+func (x *Exchange) Upgrade(to string) bool {
+	if !x.admit() {
+		return false
+	}
+	x.plain(fasthttp.StatusSwitchingProtocols)
+	x.Res.Set("Upgrade", to)
+	return true
+}
+
 // End says that the body is complete.
 func (x *Exchange) End(now grid.Time) {
 	if x.State == Receiving {

@@ -36,6 +36,8 @@ func (*toy) Name() string                                { return "toy" }
 func (*toy) Sniff([]byte) protocols.Match                { return protocols.Yes }
 func (p *toy) Open(env *protocols.Env) protocols.Session { return &toySession{p: p, env: env} }
 
+var xs = bytes.Repeat([]byte{'x'}, router.Room)
+
 type toySession struct {
 	p    *toy
 	env  *protocols.Env
@@ -54,16 +56,16 @@ func (s *toySession) Step(t *protocols.Turn) (p protocols.Progress) {
 		t.Out = append(append(t.Out, a.Res.Value...), '\n')
 	}
 	for {
-		for ; s.left > 0; s.left-- {
-			if len(t.Out) >= t.Room {
+		for s.left > 0 {
+			n := min(s.left, t.Room-len(t.Out))
+			if n <= 0 {
 				p.Next, p.Held = protocols.Flush, s.held
 				return p
 			}
-			c := byte('x')
-			if s.left == 1 {
-				c = '\n'
+			t.Out = append(t.Out, xs[:n]...)
+			if s.left -= n; s.left == 0 {
+				t.Out[len(t.Out)-1] = '\n'
 			}
-			t.Out = append(t.Out, c)
 		}
 		end := bytes.IndexByte(t.In[p.Used:], '\n')
 		if end < 0 {

@@ -29,7 +29,7 @@ var allowed = map[string][]string{
 	"protocols/rest":      {"protocols", "protocols/media", "grid", "access-log"},
 	"protocols/http1":     {"protocols", "protocols/rest", "grid", "access-log"},
 	"protocols/http2":     {"protocols", "protocols/rest", "grid", "access-log"},
-	"protocols/prototest": {"protocols", "grid", "access-log"},
+	"protocols/prototest": {"protocols", "grid", "grid/gridtest", "access-log"},
 
 	"router":          {"router/secure", "protocols", "grid", "access-log"},
 	"router/secure":   {"protocols", "grid"},

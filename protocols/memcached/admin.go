@@ -346,6 +346,9 @@ func (t *turn) dumpOn() {
 			more = false
 			break
 		}
+		if d.kind == "cachedump" && d.page.Entries[i].Attr&attrBinary != 0 {
+			continue // it has no form for keys that are no text
+		}
 		if d.left > 0 {
 			d.left--
 		}

@@ -223,11 +223,12 @@ func (t *turn) storage(ws *words, kind grid.Kind, cond grid.Cond, used int) {
 		return
 	}
 	op := grid.Op{Kind: kind, Cond: cond, Key: key, Flags: uint32(flags), Version: unique, TTL: lifespan(exptime, t.Now.Wall)}
+	charge := grid.Charge(len(key), n, op.Flags)
 	if kind != grid.Put {
 		op.TTL, op.Flags = grid.TTLDefault, 0
 		op.Arg = uint64(t.s.p.opt.MaxItem - grid.Charge(len(key), 0, 0))
 	}
-	if grid.Charge(len(key), n, op.Flags) > t.s.p.opt.MaxItem {
+	if charge > t.s.p.opt.MaxItem {
 		t.count[tooLarge]++
 		if kind == grid.Put && cond == grid.Always {
 			t.clearOld(tooLargeER, key, used, n, quiet)

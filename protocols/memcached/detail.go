@@ -26,8 +26,11 @@ func (p *prefixes) reset() {
 	p.mu.Unlock()
 }
 
-// record counts one answered request.
+// record counts one answered request. Meta commands are not counted.
 func (p *prefixes) record(r *req, hit bool) {
+	if r.verb >= vMetaGet {
+		return
+	}
 	i := bytes.IndexByte(r.key, ':')
 	if i <= 0 {
 		return
@@ -46,14 +49,14 @@ func (p *prefixes) record(r *req, hit bool) {
 		p.m[string(r.key[:i])] = c
 	}
 	switch r.verb {
-	case vGet, vGets, vGat, vGats, vMetaGet:
+	case vGet, vGets, vGat, vGats:
 		c.get++
 		if hit {
 			c.hit++
 		}
-	case vStore, vCas, vMetaSet:
+	case vStore, vCas:
 		c.set++
-	case vDelete, vMetaDelete:
+	case vDelete:
 		c.del++
 	}
 }

@@ -160,8 +160,9 @@ func (t *turn) metaFlags(ws *words, first int, name byte, op *grid.Op, r *req) (
 			op.Initial, ok = parseUint(arg)
 			numbers = "CLIENT_ERROR invalid numeric initial value\r\n"
 		case 'D':
-			if name == 'a' {
-				op.Arg, ok = parseUint(arg)
+			var delta uint64
+			if delta, ok = parseUint(arg); name == 'a' {
+				op.Arg = delta
 			}
 			numbers = "CLIENT_ERROR invalid numeric delta value\r\n"
 		case 'M':

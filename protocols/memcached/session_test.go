@@ -1,9 +1,7 @@
 package memcached_test
 
 import (
-	"bytes"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -11,105 +9,27 @@ import (
 	"github.com/latticed/latticed/grid/gridtest"
 	"github.com/latticed/latticed/protocols"
 	"github.com/latticed/latticed/protocols/memcached"
+	"github.com/latticed/latticed/protocols/prototest"
 )
 
-// lateCaches wraps a grid so that some ops are answered later, in another order. Nothing else runs meanwhile, so the
-// order of effects on a key is that of the requests.
-type lateCaches struct {
-	grid.Caches
-	cache grid.Cache
-	rng   *rand.Rand
-	open  []protocols.Answer
-}
-
-func (l *lateCaches) Open(string, grid.Principal) (grid.Cache, error) { return l, nil }
-func (l *lateCaches) Reserve(op *grid.Op, n int, t grid.Ticket) (grid.Slot, grid.Code) {
-	return l.cache.Reserve(op, n, t)
-}
-
-func (l *lateCaches) Do(b *grid.Batch) int {
-	n := l.cache.Do(b)
-	for i := range n {
-		if l.rng.IntN(3) == 0 {
-			a := protocols.Answer{Seq: b.Ops[i].Seq, Res: b.Res[i]}
-			a.Res.Value = bytes.Clone(a.Res.Value)
-			l.open = append(l.open, a)
-			b.Res[i] = grid.Result{Code: grid.Pending}
-		}
+// setup makes a protocol on an empty model. Its clock is moved by debugtime.
+func setup() prototest.Parts {
+	clock := &clock{now: prototest.Now}
+	return prototest.Parts{
+		Protocol: memcached.New(memcached.Options{MoveClock: func(seconds int64) { clock.now.Wall += seconds * 1000 }}),
+		Caches:   gridtest.NewModel(gridtest.Options{}),
+		Clock:    clock,
 	}
-	return n
 }
 
-// deliver takes some of the outstanding answers, in any order.
-func (l *lateCaches) deliver(all bool) (list []protocols.Answer) {
-	for len(l.open) > 0 && (all || l.rng.IntN(2) == 0) {
-		i := l.rng.IntN(len(l.open))
-		list = append(list, l.open[i])
-		l.open[i] = l.open[len(l.open)-1]
-		l.open = l.open[:len(l.open)-1]
-	}
-	return list
-}
+type clock struct{ now grid.Time }
 
-// how is one way to drive a session.
-type how struct {
-	cut  int // bytes at a time at most; 0 for all at once
-	room int
-	tail bool
-	late bool
-	seed uint64
-}
+func (c *clock) Now() grid.Time { return c.now }
 
-// drive sends input to a fresh session over a fresh store and returns everything it answered.
-func drive(t *testing.T, input []byte, h how) []byte {
+// drive returns what is answered to input in the plainest way.
+func drive(t testing.TB, input string) string {
 	t.Helper()
-	rng := rand.New(rand.NewPCG(h.seed, 1))
-	st := gridtest.NewModel(gridtest.Options{})
-	var caches grid.Caches = st
-	var late *lateCaches
-	if h.late {
-		late = &lateCaches{Caches: st, cache: st, rng: rng}
-		caches = late
-	}
-	p := memcached.New(memcached.Options{})
-	s := p.Open(&protocols.Env{Conn: 1, Caches: caches, Limits: protocols.DefaultLimits})
-	defer s.Close()
-	batch := grid.NewBatch(h.room)
-	var unread, out []byte
-	for steps, most := 0, 100*len(input)+100000; ; steps++ {
-		if steps > most {
-			t.Fatalf("the session makes no progress at %.40q; %+v, answered ...%q", unread, h, out[max(0, len(out)-60):])
-		}
-		in := bytes.Clone(unread)
-		turn := protocols.Turn{In: in, EOF: len(input) == 0, Room: h.room, CanTail: h.tail, Now: grid.Time{Wall: 1.7e12}, Batch: batch}
-		if late != nil {
-			turn.Late = late.deliver(len(input) == 0)
-		}
-		batch.Reset()
-		pr := s.Step(&turn)
-		out = append(append(out, turn.Out...), turn.Tail...)
-		for i := range in {
-			in[i] = '#' // nothing of the input may be kept
-		}
-		unread = unread[pr.Used:]
-		switch {
-		case pr.Next == protocols.Close:
-			return out
-		case pr.Next == protocols.Flush:
-			continue
-		case pr.Next == protocols.Park && late != nil && len(late.open) > 0:
-			continue
-		case len(input) == 0 && pr.Held == 0:
-			return out
-		}
-		if n := len(input); n > 0 {
-			if h.cut > 0 {
-				n = min(n, 1+rng.IntN(h.cut))
-			}
-			unread = append(unread, input[:n]...)
-			input = input[n:]
-		}
-	}
+	return string(prototest.Setup(setup).Drive(t, []byte(input), prototest.How{}).Out)
 }
 
 // scripts are inputs whose replies must not depend on how they are driven.
@@ -136,20 +56,7 @@ func scripts() map[string]string {
 
 func TestAnyDriveGivesTheSameBytes(t *testing.T) {
 	for name, script := range scripts() {
-		want := drive(t, []byte(script), how{room: 64 << 10})
-		for seed := range uint64(40) {
-			h := how{cut: []int{1, 3, 40, 5000}[seed%4], room: []int{1, 50, 3000, 64 << 10}[seed/4%4], tail: seed%3 == 0, late: seed%5 < 2, seed: seed}
-			if len(script) > 100000 && h.cut < 40 {
-				h.cut = 5000
-			}
-			if got := drive(t, []byte(script), h); !bytes.Equal(got, want) {
-				n := 0
-				for n < len(got) && n < len(want) && got[n] == want[n] {
-					n++
-				}
-				t.Fatalf("%s, driven as %+v: differs at byte %d: got ...%.80q, want ...%.80q", name, h, n, got[n:], want[n:])
-			}
-		}
+		t.Run(name, func(t *testing.T) { prototest.Setup(setup).Same(t, []byte(script), prototest.Ways(60)) })
 	}
 }
 
@@ -160,21 +67,24 @@ func FuzzStep(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, input []byte, seed uint64) {
-		// Versions, times and dumps are the same in each drive; what is counted in bytes of buffers is not asked for.
-		want := drive(t, input, how{room: 64 << 10})
-		for i := range uint64(3) {
-			h := how{cut: 1 + int(seed%50), room: 1 + int(seed>>8%4000), tail: i == 1, late: i == 2, seed: seed}
-			if got := drive(t, input, h); !bytes.Equal(got, want) {
-				t.Fatalf("driven as %+v: got %q, want %q", h, got, want)
-			}
+		if once(string(input)) {
+			return
 		}
+		prototest.Setup(setup).Same(t, input, []prototest.How{
+			{Cut: 1 + int(seed%50), Room: 1 + int(seed>>8%4000), Seed: seed},
+			{Cut: 1 + int(seed>>4%50), Room: 1 + int(seed>>16%4000), Tail: true, Late: 40, Held: int(seed % 7), Seed: seed},
+			{Room: 1, Late: 100, Move: true, Seed: seed},
+		})
 	})
 }
+
+// once tells what depends on how input is cut: the time is read once for a Step.
+func once(input string) bool { return strings.Contains(input, "debugtime") }
 
 func TestReplies(t *testing.T) {
 	f := func(send, want string) {
 		t.Helper()
-		if got := string(drive(t, []byte(send), how{room: 64 << 10})); got != want {
+		if got := drive(t, send); got != want {
 			t.Errorf("%q:\n got %q\nwant %q", send, got, want)
 		}
 	}
@@ -228,7 +138,7 @@ func TestReplies(t *testing.T) {
 func TestCounters(t *testing.T) {
 	f := func(send string, want ...string) {
 		t.Helper()
-		got := string(drive(t, []byte("set a 0 0 1\r\n1\r\n"+send+"stats\r\n"), how{room: 64 << 10}))
+		got := drive(t, "set a 0 0 1\r\n1\r\n"+send+"stats\r\n")
 		for _, line := range want {
 			if !strings.Contains(got, "STAT "+line+"\r\n") {
 				_, figures, _ := strings.Cut(got, "STAT cmd_get")

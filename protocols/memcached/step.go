@@ -249,6 +249,9 @@ func (t *turn) perform(from int) {
 			if i > 0 {
 				t.pos, s.list = t.reqs[i-1].end, t.reqs[i-1].list
 			}
+			if s.list != 0 {
+				s.listTTL = b.Ops[t.reqs[i-1].op].TTL
+			}
 			s.closing, t.block, t.need, s.swallow = false, false, 0, 0
 			if s.fill != nil {
 				s.fill.abort()

@@ -285,7 +285,7 @@ func (c *client) tooLong() {
 	case 0:
 		out = "get " + long + "\r\n"
 	case 1:
-		out = "set " + long[:300] + " 0 0 2\r\nxx\r\n"
+		out = "set " + long[:251] + " 0 0 2\r\nxx\r\n"
 	case 2:
 		out = long + long // no line end at all
 		if len(out) < 3000 {

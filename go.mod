@@ -3,6 +3,7 @@ module github.com/latticed/latticed
 go 1.26.0
 
 require (
+	github.com/HdrHistogram/hdrhistogram-go v1.4.0
 	github.com/goccy/go-yaml v1.19.2
 	github.com/panjf2000/gnet/v2 v2.10.0
 	github.com/pavlo-v-chernykh/keystore-go/v4 v4.5.0

@@ -29,8 +29,10 @@ func TestBench(t *testing.T) {
 	f("one by one", bench.Options{GetShare: 0.9, Keys: 1000})
 	f("pipeline", bench.Options{GetShare: 0.5, Pipeline: 16, Threads: 2, Zipf: 0.99, Keys: 1000})
 	f("sets", bench.Options{Pipeline: 16})
-	f("meta", bench.Options{GetShare: 0.9, Pipeline: 16, Meta: true})
+	f("meta", bench.Options{GetShare: 0.9, Pipeline: 16, Protocol: "meta"})
 	f("multi-get", bench.Options{GetShare: 0.9, MultiGet: 50})
-	f("multi-get, meta", bench.Options{GetShare: 0.9, MultiGet: 50, Meta: true})
-	f("large", bench.Options{GetShare: 0.5, ValueSize: 900_000})
+	f("multi-get, meta", bench.Options{GetShare: 0.9, MultiGet: 50, Protocol: "meta"})
+	f("HTTP", bench.Options{GetShare: 0.5, Pipeline: 4, Protocol: "http"})
+	f("open loop", bench.Options{GetShare: 0.5, Rate: 1000})
+	f("large", bench.Options{GetShare: 0.5, ValueSize: bench.Fixed(900_000)})
 }

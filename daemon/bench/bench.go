@@ -1,10 +1,10 @@
-// Package bench is a load generator for memcached servers, text and meta protocol: it keeps connections busy, checks
-// every reply byte by byte and says how many operations a second came back, how long they took and what they cost the
+// Package bench is a load generator for cache servers: it keeps connections busy, checks every reply byte by byte and
+// says how many operations a second came back, how long they took, how many keys were there, and what they cost the
 // server's processor.
 //
 // It is no part of serving and imports nothing of ours. Run's caller waits; the load runs on one goroutine per thread
 // with epoll where there is one (epoll_linux.go), on one goroutine per connection elsewhere (stream.go). Both drive
-// the same lane, which is pure: requests out, replies in.
+// the same lane (lane.go), which is pure: requests out, replies in. What the bytes mean is a dialect's (dialect.go).
 package bench
 
 import (
@@ -13,31 +13,45 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// Options say what load to make. Zero counts, sizes and durations have defaults: 50 connections, one thread, pipeline
-// and multi-get 1, 100,000 keys of 16 bytes, values of 32, 10 s.
+// Options say what load to make. What is zero has a default: text, 50 connections, one thread, pipeline and multi-get
+// 1, 100,000 keys of 16 bytes, values of 32, 10 s.
 type Options struct {
-	Addr      string        // host:port, or unix:PATH
-	Meta      bool          // mg and ms instead of get and set
-	Conns     int           // connections
-	Threads   int           // epoll loops that share them
-	Pipeline  int           // requests written at once; the next ones follow when all are answered
-	MultiGet  int           // keys of one get
-	GetShare  float64       // share of gets among the requests, 0 to 1
-	Keys      int           // how many different keys
-	KeySize   int           // bytes
-	ValueSize int           // bytes
-	Zipf      float64       // skew of the key choice; 0 is uniform
-	TTL       int           // seconds, given to every set
-	Warmup    time.Duration // load before the measurement
-	Duration  time.Duration // the measurement
-	PIDs      []int         // server processes whose CPU time and memory are read
-	Seed      uint64        // of the choice of keys
+	Addr      string  // host:port, or unix:PATH
+	Protocol  string  // one of Protocols
+	Conns     int     // connections
+	Threads   int     // epoll loops that share them
+	Pipeline  int     // requests sent at once; the next ones follow when all are answered. With a Rate: outstanding at most
+	MultiGet  int     // keys of one get
+	GetShare  float64 // share of gets among the requests, 0 to 1
+	KeySize   Sizes
+	ValueSize Sizes
+	TTL       TTLs // given to every set
+
+	// Rate, in requests a second over all connections, makes it an open loop: requests are due at fixed times, each
+	// connection's in turn, and latency counts from then, however late they could be sent.
+	Rate float64
+	// CacheAside stores what was not found, as applications do. Values of any size are right then, if their bytes are.
+	CacheAside bool
+
+	Keys   int     // how many different keys
+	Zipf   float64 // skew of the key choice; 0 is uniform
+	Drift  int     // choices after which the order of popularity moves by a thousandth of the keys; 0: never
+	Scan   float64 // share of the choices that walk through all keys in order
+	OneHit float64 // share of the choices that are never repeated keys; the seed says where they begin
+	Seed   uint64  // of the choice of keys
+
+	Warmup, Duration         time.Duration // load before the measurement, and the measurement
+	WarmupRequests, Requests int           // the same as numbers of requests; Requests, if not 0, replaces both durations
+
+	PIDs []int // server processes whose CPU time and memory are read
 
 	// Progress, when set, is called about once a second from the goroutine that called Run.
 	Progress func(Progress)
@@ -48,8 +62,8 @@ type Options struct {
 // Progress is what a run that is under way has done.
 type Progress struct {
 	Elapsed   time.Duration
-	Ops       uint64 // since start, warm-up included
-	OpsPerSec float64
+	Requests  uint64 // since start, warm-up included
+	PerSecond float64
 	Measuring bool
 }
 
@@ -64,8 +78,15 @@ func (o Options) withDefaults() Options {
 	def(&o.Pipeline, 1)
 	def(&o.MultiGet, 1)
 	def(&o.Keys, 100_000)
-	def(&o.KeySize, 16)
-	def(&o.ValueSize, 32)
+	if o.Protocol == "" {
+		o.Protocol = Protocols[0]
+	}
+	if o.KeySize.table == nil {
+		o.KeySize = Fixed(16)
+	}
+	if o.ValueSize.table == nil {
+		o.ValueSize = Fixed(32)
+	}
 	if o.Duration == 0 {
 		o.Duration = 10 * time.Second
 	}
@@ -73,22 +94,45 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// onceRoom is how many never repeated keys one seed has.
+const onceRoom = 1 << 23
+
+func (o *Options) firstOnce() uint64 { return uint64(o.Keys) + o.Seed%256*onceRoom }
+
+// lastKey is the largest key there can be.
+func (o *Options) lastKey() uint64 {
+	if o.OneHit > 0 {
+		return uint64(o.Keys) + 256*onceRoom - 1
+	}
+	return uint64(o.Keys) - 1
+}
+
 func (o Options) check() error {
+	share := func(f float64) bool { return f >= 0 && f <= 1 }
+	digits := len(strconv.FormatUint(o.lastKey(), 10))
 	switch {
 	case o.Addr == "":
 		return errors.New("bench: no address")
-	case o.Conns < 1 || o.Threads < 1 || o.Pipeline < 1 || o.MultiGet < 1 || o.Keys < 1 || o.ValueSize < 1:
-		return errors.New("bench: connections, threads, pipeline, multi-get, keys and value size must be at least 1")
-	case o.GetShare < 0 || o.GetShare > 1:
-		return fmt.Errorf("bench: share of gets %v is not between 0 and 1", o.GetShare)
-	case o.Zipf < 0 || o.Zipf > 10:
+	case !slices.Contains(Protocols, o.Protocol):
+		return fmt.Errorf("bench: protocol %q is none of %s", o.Protocol, strings.Join(Protocols, ", "))
+	case o.Conns < 1 || o.Threads < 1 || o.Pipeline < 1 || o.MultiGet < 1 || o.Keys < 1:
+		return errors.New("bench: connections, threads, pipeline, multi-get and keys must be at least 1")
+	case o.MultiGet > 1 && o.Protocol == "http":
+		return errors.New("bench: HTTP has no get of several keys")
+	case !share(o.GetShare) || !share(o.Scan) || !share(o.OneHit) || o.Scan+o.OneHit > 1:
+		return errors.New("bench: shares of gets, scans and one-hit keys must be between 0 and 1, the latter two together too")
+	case !(o.Zipf >= 0 && o.Zipf <= 10):
 		return fmt.Errorf("bench: zipf %v is not between 0 and 10", o.Zipf)
-	case o.KeySize < len(fmt.Sprint(o.Keys-1)) || o.KeySize > 250:
-		return fmt.Errorf("bench: a key of %d bytes cannot name %d keys (at most 250 bytes)", o.KeySize, o.Keys)
-	case o.Keys > 1<<31:
+	case o.Zipf == 0 && o.Drift > 0:
+		return errors.New("bench: drift needs zipf: without it no key is more popular than another")
+	case !(o.Rate >= 0 && o.Rate <= 1e8):
+		return fmt.Errorf("bench: rate %v is not between 0 and 100 million", o.Rate)
+	case o.Drift < 0 || o.Requests < 0 || o.WarmupRequests < 0 || o.Warmup < 0 || o.Duration < 0:
+		return errors.New("bench: durations and numbers of requests must not be negative")
+	case o.Keys >= 1<<31:
 		return fmt.Errorf("bench: %d keys are too many", o.Keys)
-	case o.ValueSize > 128<<20:
-		return fmt.Errorf("bench: a value of %d bytes is too large", o.ValueSize)
+	case o.KeySize.min() < digits || o.KeySize.max() > 250:
+		return fmt.Errorf("bench: keys of %s bytes: %d digits must fit, and 250 bytes be enough", o.KeySize.spec, digits)
 	}
 	return nil
 }
@@ -106,20 +150,38 @@ type run struct {
 	preload bool
 	phase   atomic.Int32
 	base    time.Time
+	opened  int64 // an open loop's first request is due
 	pattern []byte
-	gen     gen
+	zipf    zipf
+}
+
+func newRun(o Options, preload bool) *run {
+	return &run{o: o, preload: preload, base: time.Now(), pattern: newPattern(o.ValueSize.max()), zipf: newZipf(uint64(o.Keys), o.Zipf)}
 }
 
 func (r *run) now() int64 { return int64(time.Since(r.base)) }
 
+// lane returns the i-th of all connections' lanes.
+func (r *run) lane(w *work, i int) lane {
+	l := lane{w: w}
+	if r.o.Rate > 0 && !r.preload {
+		step := 1e9 / r.o.Rate
+		l.every = max(1, int64(step*float64(r.o.Conns)))
+		l.due = r.opened + int64(step*float64(i))
+	}
+	return l
+}
+
 // Run makes the load and reports. Connections that break are counted, an error is returned when none could be opened
-// or none survived, or when ctx ends.
+// or none survived, when nothing is answered any more, or when ctx ends.
 func Run(ctx context.Context, o Options) (*Report, error) { return start(ctx, o, false) }
 
 // Preload sets every key once.
 func Preload(ctx context.Context, o Options) error {
-	o.GetShare, o.MultiGet, o.Zipf, o.PIDs = 0, 1, 0, nil
-	o.Pipeline = min(64, max(1, (1<<20)/max(1, o.ValueSize)))
+	o.GetShare, o.MultiGet, o.Rate, o.Requests, o.WarmupRequests, o.PIDs = 0, 1, 0, 0, 0, nil
+	o = o.withDefaults()
+	o.Pipeline = min(64, max(1, (1<<20)/o.ValueSize.max()))
+	o.Conns, o.Threads = min(o.Conns, 8), 1
 	rep, err := start(ctx, o, true)
 	if err != nil {
 		return err
@@ -135,11 +197,7 @@ func start(ctx context.Context, o Options, preload bool) (*Report, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	r := &run{o: o, preload: preload, base: time.Now(), pattern: newPattern(o.ValueSize), gen: newGen(o)}
-	if preload {
-		o.Conns = min(o.Conns, 8)
-		o.Threads = 1
-	}
+	r := newRun(o, preload)
 	conns := make([]net.Conn, 0, o.Conns)
 	defer func() {
 		for _, c := range conns {
@@ -162,84 +220,96 @@ func start(ctx context.Context, o Options, preload bool) (*Report, error) {
 	if drive == nil || o.stream {
 		drive = streamDrive
 	}
+	r.opened = r.now()
 	works := make([]*work, o.Threads)
 	var next atomic.Int64 // of a preload
 	for i := range works {
-		works[i] = newWork(r, uint64(i), &next)
+		works[i] = newWork(r, i, &next)
 	}
 	errs := make([]error, o.Threads)
 	var wg sync.WaitGroup
 	for i, w := range works {
 		var mine []net.Conn
+		var lanes []lane
 		for k := i; k < len(conns); k += o.Threads {
-			mine = append(mine, conns[k])
+			mine, lanes = append(mine, conns[k]), append(lanes, r.lane(w, k))
 		}
-		wg.Go(func() { errs[i] = drive(w, mine) })
+		wg.Go(func() { errs[i] = drive(w, mine, lanes) })
 	}
 	ended := make(chan struct{})
 	go func() { wg.Wait(); close(ended) }()
 
-	rep := &Report{}
-	begin := time.Now()
-	if preload {
-		select {
-		case <-ended:
-		case <-ctx.Done():
-			r.phase.Store(stopping)
-			<-ended
-			return nil, ctx.Err()
-		}
-	} else if err := r.measure(ctx, rep, works, ended); err != nil {
-		r.phase.Store(stopping)
-		<-ended
-		return nil, errors.Join(err, errors.Join(errs...))
-	}
+	rep := newReport()
+	err := r.measure(ctx, rep, works, ended)
 	r.phase.Store(stopping)
 	<-ended
-	if preload {
-		rep.Elapsed = time.Since(begin)
+	if err = errors.Join(append(errs, err)...); err != nil {
+		return nil, err
 	}
 	for _, w := range works {
 		rep.add(w)
 	}
 	rep.finish()
-	return rep, errors.Join(errs...)
+	return rep, nil
 }
+
+// stalledAfter is how long a run that ends with a number of requests waits for a reply.
+const stalledAfter = 30 * time.Second
+
+var errBroke = errors.New("bench: every connection broke")
 
 // measure waits through warm-up and measurement and reads the processors' time at both ends of the latter.
 func (r *run) measure(ctx context.Context, rep *Report, works []*work, ended <-chan struct{}) error {
 	begin := time.Now()
-	var lastOps uint64
-	last := begin
-	wait := func(d time.Duration, on bool) error {
-		end := time.Now().Add(d)
+	done := func() (n uint64) {
+		for _, w := range works {
+			n += w.done.Load()
+		}
+		return n
+	}
+	shown, shownAt := uint64(0), begin
+	moved, movedAt := uint64(0), begin
+	// wait returns nil when enough says so, errBroke when all lanes have ended.
+	wait := func(enough func(done uint64) bool, every time.Duration, measuring bool) error {
 		for {
-			left := time.Until(end)
-			if left <= 0 {
+			n, now := done(), time.Now()
+			if enough(n) {
 				return nil
 			}
-			if r.o.Progress != nil {
-				left = min(left, time.Second)
+			if n != moved {
+				moved, movedAt = n, now
+			} else if now.Sub(movedAt) > stalledAfter && (r.o.Requests > 0 || r.preload) {
+				return fmt.Errorf("bench: no reply for %v", stalledAfter)
+			}
+			if d := now.Sub(shownAt); r.o.Progress != nil && d >= time.Second {
+				r.o.Progress(Progress{now.Sub(begin), n, float64(n-shown) / d.Seconds(), measuring})
+				shown, shownAt = n, now
 			}
 			select {
 			case <-ctx.Done():
 				return ctx.Err()
 			case <-ended:
-				return errors.New("bench: every connection broke")
-			case <-time.After(left):
-			}
-			if r.o.Progress != nil {
-				var ops uint64
-				for _, w := range works {
-					ops += w.done.Load()
-				}
-				now := time.Now()
-				r.o.Progress(Progress{now.Sub(begin), ops, float64(ops-lastOps) / now.Sub(last).Seconds(), on})
-				lastOps, last = ops, now
+				return errBroke
+			case <-time.After(every):
 			}
 		}
 	}
-	if err := wait(r.o.Warmup, false); err != nil {
+	never := func(uint64) bool { return false }
+	if r.preload {
+		if err := wait(never, 100*time.Millisecond, false); err != errBroke {
+			return err
+		}
+		return nil
+	}
+	lasting := func(d time.Duration) (func(uint64) bool, time.Duration) {
+		end := time.Now().Add(d)
+		return func(uint64) bool { return !time.Now().Before(end) }, min(max(d/50, time.Millisecond), 10*time.Millisecond)
+	}
+	enough, every := lasting(r.o.Warmup)
+	if r.o.Requests > 0 {
+		enough, every = func(n uint64) bool { return n >= uint64(r.o.WarmupRequests) }, time.Millisecond
+	}
+	if err := wait(enough, every, false); err != nil {
 		return err
 	}
 	cpu0, err := cpuOf(r.o.PIDs)
@@ -249,17 +319,25 @@ func (r *run) measure(ctx context.Context, rep *Report, works []*work, ended <-c
 	self0, _ := cpuOf([]int{os.Getpid()}) // zero where it cannot be known
 	t0 := time.Now()
 	r.phase.Store(measuring)
-	if err := wait(r.o.Duration, true); err != nil {
-		return err
+	if r.o.Requests > 0 {
+		// Every lane ends when it has had its share: that is the end, unless they broke first, which the counts tell.
+		if err := wait(never, 10*time.Millisecond, true); err != errBroke {
+			return err
+		}
+	} else {
+		enough, every = lasting(r.o.Duration)
+		if err := wait(enough, every, true); err != nil {
+			return err
+		}
 	}
+	rep.elapsed = time.Since(t0)
 	r.phase.Store(stopping)
-	rep.Elapsed = time.Since(t0)
 	cpu1, err := cpuOf(r.o.PIDs)
 	if err != nil {
 		return err
 	}
 	self1, _ := cpuOf([]int{os.Getpid()})
-	rep.ServerCPU, rep.ClientCPU = cpu1-cpu0, self1-self0
+	rep.server, rep.client = cpu1-cpu0, self1-self0
 	rep.ServerRSS = rssOf(r.o.PIDs)
 	return nil
 }

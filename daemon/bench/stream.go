@@ -9,12 +9,12 @@ import (
 
 // streamDrive runs lanes on one goroutine for each connection. They take turns at the thread's counts, so it is no
 // driver for speed: it is for systems without epoll.
-func streamDrive(w *work, conns []net.Conn) error {
+func streamDrive(w *work, conns []net.Conn, lanes []lane) error {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
-	for _, c := range conns {
+	for i, c := range conns {
 		wg.Go(func() {
-			l := &lane{w: w}
+			l := &lanes[i]
 			var out []byte
 			in, kept := make([]byte, 64<<10), 0
 			closed := func(err error) {
@@ -23,6 +23,9 @@ func streamDrive(w *work, conns []net.Conn) error {
 				mu.Unlock()
 			}
 			for {
+				if wait := time.Duration(l.due - w.r.now()); l.every > 0 && wait > 0 && w.r.phase.Load() != stopping && !l.over {
+					time.Sleep(min(wait, 50*time.Millisecond))
+				}
 				mu.Lock()
 				out = out[:0]
 				if w.r.phase.Load() != stopping && !l.over {
@@ -30,6 +33,9 @@ func streamDrive(w *work, conns []net.Conn) error {
 				}
 				mu.Unlock()
 				if len(out) == 0 {
+					if l.every > 0 && !l.over && w.r.phase.Load() != stopping {
+						continue // not due yet
+					}
 					return
 				}
 				sent := make(chan error, 1)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
@@ -32,6 +33,8 @@ const patience = 30 * time.Second
 type process struct {
 	cmd    *exec.Cmd
 	addr   string // of its first listener
+	stdout string // what was read of it
+	out    *bufio.Reader
 	stderr *bytes.Buffer
 }
 
@@ -59,18 +62,26 @@ func run(t *testing.T, env []string, args ...string) *process {
 			_ = p.cmd.Wait()
 		}
 	})
-	r := bufio.NewReader(out)
-	for p.addr == "" {
-		s, err := r.ReadString('\n')
-		if err != nil {
-			t.Fatalf("no address on stdout: %v; stderr: %s", err, p.stderr)
+	p.out = bufio.NewReader(out)
+	p.readTo(t, "  memory ")
+	p.addr = regexp.MustCompile(`listening on ([^\s,]+)`).FindStringSubmatch(p.stdout)[1]
+	return p
+}
+
+// readTo reads stdout up to the line that has text in it.
+func (p *process) readTo(t *testing.T, text string) {
+	t.Helper()
+	kill := time.AfterFunc(patience, func() { _ = p.cmd.Process.Kill() })
+	defer kill.Stop()
+	for {
+		line, err := p.out.ReadString('\n')
+		if p.stdout += line; strings.Contains(line, text) {
+			return
 		}
-		if m := regexp.MustCompile(`listening on (\S+)`).FindStringSubmatch(s); m != nil {
-			p.addr = m[1]
+		if err != nil {
+			t.Fatalf("no %q on stdout, only %q: %v; stderr: %s", text, p.stdout, err, p.stderr)
 		}
 	}
-	go func() { _, _ = io.Copy(io.Discard, r) }()
-	return p
 }
 
 // end waits for the process and returns its exit code.
@@ -133,6 +144,37 @@ func write(t *testing.T, name, text string) {
 	t.Helper()
 	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// What the first lines of output say is true, and what they say to try works as it stands.
+func TestGreeting(t *testing.T) {
+	p := run(t, nil, "--listen", "127.0.0.1:0", "--listen", "unix:"+t.TempDir()+"/s", "--memory", "64MiB")
+	p.readTo(t, "  try: curl ")
+	lines := strings.Split(p.stdout, "\n")
+	want := regexp.MustCompile(`^latticed \S+
+  listening on 127.0.0.1:\d+
+  listening on unix:/\S+/s
+  memory 64.0 MiB \(flag --memory\), of which entries take up to [\d.]+ MiB
+  try: exec 3<>/dev/tcp/127.0.0.1/\d+; .*
+  try: curl http://127.0.0.1:\d+/rest/v2/caches/default/greeting
+$`)
+	if !want.MatchString(p.stdout) {
+		t.Fatalf("got %s, want %s", p.stdout, want)
+	}
+	shell, _ := strings.CutPrefix(lines[4], "  try: ")
+	out, err := exec.Command("bash", "-c", shell).CombinedOutput()
+	if want := "STORED\r\nVALUE greeting 0 5\r\nhello\r\nEND\r\n"; string(out) != want || err != nil {
+		t.Errorf("%s: got %q, %v, want %q", shell, out, err, want)
+	}
+	url, _ := strings.CutPrefix(lines[5], "  try: curl ")
+	r, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	if b, err := io.ReadAll(r.Body); string(b) != "hello" || err != nil {
+		t.Errorf("%s: got %q, %v, want hello", url, b, err)
 	}
 }
 

@@ -14,7 +14,6 @@ import (
 type Conn struct {
 	Env     protocols.Env
 	Session protocols.Session
-	Network string
 	Local   net.Addr
 	Held    int          // answers outstanding, as of the last Step; the driver's
 	Last    atomic.Int64 // when it was last stepped, ms

@@ -121,7 +121,7 @@ func (h *Hub) Admit(l *Listener, remote, local net.Addr) (c *Conn, say string, o
 		h.Refused.Add(1)
 		return nil, "", false
 	}
-	c = &Conn{hub: h, l: l, Local: local, Network: remote.Network()}
+	c = &Conn{hub: h, l: l, Local: local}
 	c.Last.Store(h.Clock.Now().Wall)
 	h.mu.Lock()
 	var victim *Conn

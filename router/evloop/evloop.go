@@ -78,7 +78,7 @@ type letter struct {
 	seq      uint32
 	res      grid.Result
 	from, to int
-	next     int // the next letter for the same connection, counted from 1; 0: none
+	next     int32 // the next letter for the same connection, counted from 1; 0: none
 }
 
 // maxMail bounds the values in a mailbox, in bytes. A loop empties it each round; beyond this it is not keeping up.
@@ -103,26 +103,38 @@ func (m *mail) reset() {
 	}
 }
 
-// conn ties a gnet connection to ours. It is gnet's context of the connection.
+// conn ties a gnet connection to ours. It is gnet's context of the connection. Most connections are idle: it is small.
 type conn struct {
-	c       *router.Conn
-	l       *loop
-	gc      gnet.Conn
-	need    int
-	out     []byte // replies that the client has not taken yet; then
-	tail    []byte // this, which the session pins
-	watched bool   // known to the watcher
-	parked  bool
-	again   bool // a posted step goes on with unread input
-	ending  bool // close once out is written
-	linger  int  // bytes that are still taken from a client that has been told to go; 0: it has not
-	gone    bool // moved to a goroutine, or closed
-
-	first, last int                // in the mail at hand: its letters, counted from 1; 0: none
-	inbox       []protocols.Answer // answers that had to wait longer; their values are theirs
+	c           *router.Conn
+	l           *loop
+	gc          gnet.Conn
+	back        *backlog // nil: there is none
+	need        int32
+	linger      int32 // bytes that are still taken from a client that has been told to go; 0: it has not
+	first, last int32 // in the mail at hand: its letters, counted from 1; 0: none
+	watched     bool  // known to the watcher
+	parked      bool
+	again       bool // a posted step goes on with unread input
+	ending      bool // close once all is written
+	gone        bool // moved to a goroutine, or closed
 }
 
-func (k *conn) unwritten() int { return len(k.out) + len(k.tail) }
+// backlog is what a connection keeps because its client does not read.
+type backlog struct {
+	out   []byte             // replies that the client has not taken yet; then
+	tail  []byte             // this, which the session pins
+	inbox []protocols.Answer // late answers that had to wait; their values are theirs
+}
+
+func (k *conn) unwritten() bool { return k.back != nil && len(k.back.out)+len(k.back.tail) > 0 }
+
+// backlog returns what k keeps, to add to it.
+func (k *conn) backlog() *backlog {
+	if k.back == nil {
+		k.back = &backlog{}
+	}
+	return k.back
+}
 
 // Start starts n event loops.
 func Start(hub *router.Hub, n int) (*Server, error) {
@@ -259,18 +271,20 @@ func (l *loop) Run(context.Context) error {
 		case k.gone:
 			l.forward(k, &m, i)
 		case k.last == 0:
-			k.first, k.last = i+1, i+1
+			k.first, k.last = int32(i+1), int32(i+1)
 			m.posted = append(m.posted, k)
 		default:
-			m.letters[k.last-1].next = i + 1
-			k.last = i + 1
+			m.letters[k.last-1].next = int32(i + 1)
+			k.last = int32(i + 1)
 		}
 	}
 	for _, k := range m.posted {
 		if !k.gone && l.event(k, true, &m) == gnet.Close {
 			_ = l.el.Close(k.gc)
 		}
-		l.keep(k, &m)
+		if l.keep(k, &m) == gnet.Close {
+			_ = l.el.Close(k.gc)
+		}
 	}
 	m.reset()
 	l.spare = m
@@ -281,36 +295,45 @@ func (l *loop) Run(context.Context) error {
 func (l *loop) forward(k *conn, m *mail, i int) { k.c.Deliver(m.letters[i].seq, m.value(i)) }
 
 // keep copies the letters of k that were not used. Its client does not read, or it has had its share of this round.
-func (l *loop) keep(k *conn, m *mail) {
+func (l *loop) keep(k *conn, m *mail) gnet.Action {
+	if k.first == 0 {
+		return gnet.None
+	}
 	for i := k.first; i != 0; i = m.letters[i-1].next {
 		if k.gone {
-			l.forward(k, m, i-1)
+			l.forward(k, m, int(i-1))
 			continue
 		}
-		a := protocols.Answer{Seq: m.letters[i-1].seq, Res: *m.value(i - 1)}
+		a := protocols.Answer{Seq: m.letters[i-1].seq, Res: *m.value(int(i - 1))}
 		a.Res.Value = bytes.Clone(a.Res.Value)
-		k.inbox = append(k.inbox, a)
+		k.backlog().inbox = append(k.back.inbox, a)
 	}
 	k.first, k.last = 0, 0
+	if k.gone {
+		return gnet.None
+	}
+	return l.retain(k)
 }
 
 // takeLate returns the answers for the next Step, as many as fit; more: there are others.
 func (l *loop) takeLate(k *conn, m *mail) (late []protocols.Answer, more bool) {
 	late = l.late[:0]
-	room, n := router.Room, 0
-	for ; n < len(k.inbox) && room > 0; n++ {
-		room -= len(k.inbox[n].Res.Value) + 64
-		late = append(late, k.inbox[n])
-	}
-	if n > 0 {
-		left := copy(k.inbox, k.inbox[n:])
-		clear(k.inbox[left:])
-		if k.inbox = k.inbox[:left]; left == 0 {
-			k.inbox = nil
+	room := router.Room
+	if b := k.back; b != nil {
+		n := 0
+		for ; n < len(b.inbox) && room > 0; n++ {
+			room -= len(b.inbox[n].Res.Value) + 64
 		}
+		late = append(late, b.inbox[:n]...)
+		left := copy(b.inbox, b.inbox[n:])
+		clear(b.inbox[left:])
+		if b.inbox = b.inbox[:left]; left == 0 {
+			k.back = nil // nothing is unwritten while its session is stepped
+		}
+		more = left > 0
 	}
 	for k.first != 0 && room > 0 {
-		i := k.first - 1
+		i := int(k.first - 1)
 		a := protocols.Answer{Seq: m.letters[i].seq, Res: *m.value(i)}
 		room -= len(a.Res.Value) + 64
 		late = append(late, a)
@@ -318,7 +341,7 @@ func (l *loop) takeLate(k *conn, m *mail) (late []protocols.Answer, more bool) {
 			k.last = 0
 		}
 	}
-	return late, len(k.inbox) > 0 || k.first != 0
+	return late, more || k.first != 0
 }
 
 // OnTraffic implements gnet.EventHandler.
@@ -336,7 +359,7 @@ func (s *Server) OnClose(gc gnet.Conn, err error) gnet.Action {
 	if k.gone {
 		return gnet.None
 	}
-	if errors.Is(err, io.EOF) && k.linger == 0 && (k.c.Held > 0 || k.again || k.parked || k.unwritten() > 0) {
+	if errors.Is(err, io.EOF) && k.linger == 0 && (k.c.Held > 0 || k.again || k.parked || k.unwritten()) {
 		if k.l.handOff(k, true) {
 			s.hub.HalfClosed.Add(1)
 			return gnet.None
@@ -344,8 +367,10 @@ func (s *Server) OnClose(gc gnet.Conn, err error) gnet.Action {
 	}
 	s.watcher.forget(k)
 	k.gone = true
-	for i := range k.inbox {
-		k.c.Drop(&k.inbox[i].Res)
+	if k.back != nil {
+		for i := range k.back.inbox {
+			k.c.Drop(&k.back.inbox[i].Res)
+		}
 	}
 	s.hub.Leave(k.c)
 	return gnet.None
@@ -368,16 +393,19 @@ func (l *loop) event(k *conn, woken bool, m *mail) (action gnet.Action) {
 		return gnet.Close
 	case k.linger > 0:
 		return l.lingering(k, buffered)
-	case woken && k.unwritten() == 0:
+	case woken && !k.unwritten():
 		return l.step(k, m)
 	case woken:
 		now := l.s.hub.Clock.Now()
-		ok, some := l.write(k)
-		switch {
+		b := k.back
+		before := len(b.out) + len(b.tail)
+		var ok bool
+		b.out, b.tail, ok = l.write(k, b.out, b.tail)
+		switch after := len(b.out) + len(b.tail); {
 		case !ok:
 			return gnet.Close
-		case k.unwritten() > 0:
-			if some {
+		case after > 0:
+			if after < before {
 				k.c.Settle(router.Reading)
 			}
 			return l.wait(k, now.Wall)
@@ -387,17 +415,17 @@ func (l *loop) event(k *conn, woken bool, m *mail) (action gnet.Action) {
 			return l.bye(k, now.Wall)
 		}
 		return l.step(k, m)
-	case k.unwritten() > 0 || k.parked || k.again:
+	case k.unwritten() || k.parked || k.again:
 		if buffered <= router.MaxParked {
 			return l.retain(k)
 		}
-		if k.unwritten() > 0 {
+		if k.unwritten() {
 			l.s.hub.SlowReaders.Add(1)
 		} else {
 			l.s.hub.LongParked.Add(1)
 		}
 		return l.move(k)
-	case buffered < k.need:
+	case buffered < int(k.need):
 		return l.retain(k)
 	}
 	return l.step(k, m)
@@ -422,9 +450,9 @@ func (l *loop) step(k *conn, m *mail) gnet.Action {
 			Leaving: l.s.closing.Load(),
 		}
 		p := k.c.Session.Step(&l.turn)
-		k.out, k.tail = l.turn.Out, l.turn.Tail
-		if cap(k.out) > cap(l.out) && cap(k.out) <= 1<<20 {
-			l.out = k.out[:0]
+		out, tail := l.turn.Out, l.turn.Tail
+		if cap(out) > cap(l.out) && cap(out) <= 1<<20 {
+			l.out = out[:0]
 		}
 		clear(late)
 		l.late = late[:0]
@@ -436,13 +464,15 @@ func (l *loop) step(k *conn, m *mail) gnet.Action {
 			k.c.Session.Close()
 			k.c.Session = p.To
 		}
-		k.c.Held, k.need, k.parked = p.Held, p.Need, p.Next == protocols.Park
-		spoke := len(k.out) > 0
-		if ok, _ := l.write(k); !ok {
+		k.c.Held, k.need, k.parked = p.Held, int32(min(p.Need, router.MaxNeed)), p.Next == protocols.Park
+		spoke := len(out) > 0
+		out, tail, ok := l.write(k, out, tail)
+		if !ok {
 			return gnet.Close
 		}
-		if k.unwritten() > 0 {
-			k.out = bytes.Clone(k.out) // the loop's buffer is for the next
+		if len(out)+len(tail) > 0 {
+			b := k.backlog()
+			b.out, b.tail = bytes.Clone(out), tail // out is the loop's
 			k.ending = p.Next == protocols.Close
 			if p.Next == protocols.HandOff {
 				return l.move(k)
@@ -481,9 +511,12 @@ func (l *loop) step(k *conn, m *mail) gnet.Action {
 
 // retain counts what the connection keeps.
 func (l *loop) retain(k *conn) gnet.Action {
-	n := len(k.out) + k.gc.InboundBuffered()
-	for i := range k.inbox {
-		n += len(k.inbox[i].Res.Value)
+	n := k.gc.InboundBuffered()
+	if b := k.back; b != nil {
+		n += len(b.out)
+		for i := range b.inbox {
+			n += len(b.inbox[i].Res.Value)
+		}
 	}
 	if !k.c.Retain(n) {
 		return gnet.Close
@@ -520,30 +553,30 @@ func (l *loop) lingering(k *conn, buffered int) gnet.Action {
 	if l.s.closing.Load() {
 		return gnet.Close
 	}
-	if k.linger <= buffered {
+	if int(k.linger) <= buffered {
 		l.s.hub.LingersCut.Add(1)
 		return gnet.Close
 	}
 	if buffered > 0 {
 		_, _ = k.gc.Discard(buffered)
-		k.linger -= buffered
+		k.linger -= int32(buffered)
 	}
 	return l.retain(k)
 }
 
-// write sends what is unwritten, as much as the client's window takes. Not ok: the connection is broken.
-func (l *loop) write(k *conn) (ok, some bool) {
+// write sends out, then tail. What the client's window does not take is returned. Not ok: the connection is broken.
+func (l *loop) write(k *conn, out, tail []byte) (rest, restTail []byte, ok bool) {
 	sent := 0
-	for k.unwritten() > 0 {
+	for len(out)+len(tail) > 0 {
 		var n int
 		var err error
 		switch {
-		case len(k.tail) == 0:
-			n, err = unix.Write(k.gc.Fd(), k.out)
-		case len(k.out) == 0:
-			n, err = unix.Write(k.gc.Fd(), k.tail)
+		case len(tail) == 0:
+			n, err = unix.Write(k.gc.Fd(), out)
+		case len(out) == 0:
+			n, err = unix.Write(k.gc.Fd(), tail)
 		default:
-			n, err = unix.Writev(k.gc.Fd(), [][]byte{k.out, k.tail})
+			n, err = unix.Writev(k.gc.Fd(), [][]byte{out, tail})
 		}
 		switch err {
 		case nil:
@@ -551,20 +584,18 @@ func (l *loop) write(k *conn) (ok, some bool) {
 			continue
 		case unix.EAGAIN:
 			l.traffic.Written.Add(uint64(sent))
-			return true, sent > 0
+			return out, tail, true
 		default:
-			k.out, k.tail = nil, nil
-			return false, false
+			return nil, nil, false
 		}
 		sent += n
-		fromOut := min(n, len(k.out))
-		k.out, k.tail = k.out[fromOut:], k.tail[n-fromOut:]
+		fromOut := min(n, len(out))
+		out, tail = out[fromOut:], tail[n-fromOut:]
 	}
-	k.out, k.tail = nil, nil
 	if sent > 0 {
 		l.traffic.Written.Add(uint64(sent))
 	}
-	return true, true
+	return nil, nil, true
 }
 
 // move hands a connection to a goroutine and has gnet close its own descriptor, which does not shut the socket down.
@@ -592,12 +623,15 @@ func (l *loop) handOff(k *conn, eof bool) bool {
 		k.c.Session.Close()
 		k.c.Session = router.Closed{}
 	}
-	rest := stream.Rest{Unread: bytes.Clone(in), Unwritten: k.out, Tail: k.tail, Late: k.inbox, EOF: eof}
+	rest := stream.Rest{Unread: bytes.Clone(in), EOF: eof}
+	if b := k.back; b != nil {
+		rest.Unwritten, rest.Tail, rest.Late = b.out, b.tail, b.inbox
+	}
 	l.s.watcher.forget(k)
 	if !l.s.streams.Serve(k.c, nc, rest) {
 		_ = nc.Close()
 		return false
 	}
-	k.gone, k.inbox = true, nil
+	k.gone, k.back = true, nil
 	return true
 }

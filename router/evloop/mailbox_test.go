@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"unsafe"
 
 	"github.com/panjf2000/gnet/v2"
 
@@ -147,3 +148,10 @@ func TestAnswersFromMany(t *testing.T) {
 type quietLoop struct{ gnet.EventLoop }
 
 func (quietLoop) Execute(context.Context, gnet.Runnable) error { return nil }
+
+// TestIdleConnectionsAreSmall holds what an idle connection costs beside gnet's part and its session.
+func TestIdleConnectionsAreSmall(t *testing.T) {
+	if a, b := unsafe.Sizeof(conn{}), unsafe.Sizeof(router.Conn{}); a > 64 || b > 240 {
+		t.Errorf("%d and %d bytes, want at most 64 and 240", a, b)
+	}
+}

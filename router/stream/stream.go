@@ -245,6 +245,9 @@ func (k *conn) run(spoke bool) (lastWords bool) {
 			k.s.hub.Overflows.Add(1)
 			return false
 		}
+		if len(k.in) == 0 && cap(k.in) > 32<<10 {
+			k.in = nil
+		}
 		if !k.c.Retain(cap(k.in) + k.waiting()) {
 			return false
 		}

@@ -259,3 +259,29 @@ func TestCommandLine(t *testing.T) {
 	f("bash completion", 0, "completion", "bash")
 	f("debug\ninfo\nwarn\nerror\n", 0, "__complete", "--log-level", "")
 }
+
+// TestReadBufBytes reads what connections keep where monitoring tools look for it.
+func TestReadBufBytes(t *testing.T) {
+	d := daemontest.Boot(t, daemontest.AnyPort)
+	half := daemontest.Dial(t, d)
+	if _, err := io.WriteString(half, "get k"); err != nil {
+		t.Fatal(err)
+	}
+	kept := func() string {
+		c := daemontest.Dial(t, d)
+		if _, err := io.WriteString(c, "stats\r\nquit\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(string(b), "STAT read_buf_bytes ")
+		n, _, _ := strings.Cut(rest, "\r\n")
+		return n
+	}
+	// The requests of kept itself are whole, but for what a segment may cut off for a moment.
+	daemontest.Eventually(t, "five bytes are kept", func() bool { return kept() == "5" })
+	daemontest.Ask(t, half, "\r\n", "END\r\n")
+	daemontest.Eventually(t, "none are kept", func() bool { return kept() == "0" })
+}

@@ -5,10 +5,6 @@ import (
 	"github.com/latticed/latticed/grid"
 )
 
-// storeOnHeap tells that the engine keeps entries on Go's heap. Then they need room again for what the collector has not
-// collected yet.
-const storeOnHeap = true
-
 // baseHeap is what the process takes before the first entry and connection: code and its data, the runtime, event loops.
 const baseHeap = 12 << 20
 
@@ -16,7 +12,7 @@ const baseHeap = 12 << 20
 type budget struct {
 	store   uint64 // the engine: entries and index
 	buffers int64  // what connections keep between two events: unread input, replies nobody takes, late answers
-	heap    int64  // the bound for Go's collector; buffers, connections and, as long as it is there, the store are on its heap
+	heap    int64  // the bound for Go's collector; buffers and connections are on its heap; the store is not
 }
 
 // divide is the one place that knows who gets how much of total bytes, with so many connections at most. What is not the
@@ -27,12 +23,7 @@ func divide(total uint64, connections int) budget {
 	buffers := min(max(total/16, 2<<20), 256<<20)
 	rest := baseHeap + (buffers+uint64(connections)*conf.ConnectionCost)*3/2
 	rest = min(rest+total/32, total/2)
-	b := budget{store: total - rest, buffers: int64(buffers), heap: int64(rest - total/32)}
-	if storeOnHeap {
-		b.store /= 2
-		b.heap = int64(total - total/32)
-	}
-	return b
+	return budget{store: total - rest, buffers: int64(buffers), heap: int64(rest - total/32)}
 }
 
 // rebudget follows a reload that changed memory. Where it did not change, what cache_memlimit made of the store's part stays.

@@ -12,14 +12,10 @@ func TestDivide(t *testing.T) {
 		var last budget
 		for total := uint64(16 << 20); total < 4<<40; total += total / 7 {
 			b := divide(total, connections)
-			off := b.store
-			if storeOnHeap {
-				off = 0 // the heap's part has the store's in it
-			}
-			if sum := off + uint64(b.heap); sum > total {
+			if sum := b.store + uint64(b.heap); sum > total {
 				t.Errorf("%s for %d connections: the parts are %d bytes more", conf.FormatSize(total), connections, sum-total)
 			}
-			if least := total / 4; b.store < least {
+			if least := total / 2; b.store < least {
 				t.Errorf("%s for %d connections: the store gets %s", conf.FormatSize(total), connections, conf.FormatSize(b.store))
 			}
 			if b.store < last.store || b.buffers < last.buffers || b.heap < last.heap {

@@ -90,7 +90,11 @@ func Start(o Options) (*Daemon, error) {
 	d := &Daemon{version: o.Version, log: log, memory: c.Memory, clock: &clock{start: time.Now(), wall: time.Now().UnixMilli()}, failed: make(chan error, len(c.Listeners))}
 	d.started = d.clock.Now().Wall
 	d.stop = make(chan struct{})
-	d.store = store.New(store.Options{Limit: parts.store, MaxValue: maxValue})
+	s, err := store.New(store.Options{Limit: parts.store, MaxValue: maxValue})
+	if err != nil {
+		return nil, err
+	}
+	d.store = s
 	var caches grid.Caches = d.store
 	if m := o.Machine.Memory; m > 0 {
 		caches = bounded{caches, divide(m, c.MaxConnections).store}
@@ -256,8 +260,8 @@ func (d *Daemon) Addrs() []net.Addr {
 // Counters returns what the router counts; they go on counting.
 func (d *Daemon) Counters() *router.Counters { return &d.hub.Counters }
 
-// Every sweepEvery, sweepRecords entries are looked at: an expired entry among a million that nobody reads takes room for
-// about 25 seconds more, at under a percent of a CPU.
+// Every sweepEvery, sweepRecords entries are looked at, but none where nothing can have expired: an expired entry among a
+// million that nobody reads takes room for about 25 seconds more, at under a percent of a CPU.
 const (
 	sweepEvery   = 200 * time.Millisecond
 	sweepRecords = 8192

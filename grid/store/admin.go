@@ -1,85 +1,91 @@
 package store
 
-import "github.com/latticed/latticed/grid"
+import (
+	"cmp"
+	"math/bits"
+	"slices"
+
+	"github.com/latticed/latticed/grid"
+)
 
 // tick carries out the flush that waited for now.
-func (s *Store) tick(now int64) {
-	if at := s.flushAt.Load(); at != 0 && at <= now {
-		s.flushing.Lock()
-		s.due(now)
-		s.flushing.Unlock()
+func (c *cache) tick(now int64) {
+	if at := c.flushAt.Load(); at != 0 && at <= now {
+		c.flushing.Lock()
+		c.due(now)
+		c.flushing.Unlock()
 	}
 }
 
-func (s *Store) due(now int64) {
-	if at := s.flushAt.Load(); at != 0 && at <= now {
-		s.before.Store(max(at, s.before.Load()))
-		s.flushAt.Store(0)
+func (c *cache) due(now int64) {
+	if at := c.flushAt.Load(); at != 0 && at <= now {
+		c.before.Store(max(at, c.before.Load()))
+		c.late.Add(1)
+		c.flushAt.Store(0)
 	}
 }
 
 // Flush implements grid.Admin. It takes no time: what it takes is found dead by whoever comes upon it.
-func (s *Store) Flush(at int64, t grid.Ticket) grid.Code {
-	s.flushing.Lock()
-	defer s.flushing.Unlock()
-	s.due(t.Now.Wall)
-	s.flushAt.Store(max(0, at))
+func (c *cache) Flush(at int64, t grid.Ticket) grid.Code {
+	c.flushing.Lock()
+	defer c.flushing.Unlock()
+	c.due(t.Now.Wall)
+	c.flushAt.Store(max(0, at))
 	if at <= 0 {
-		s.epoch.Add(1)
+		c.epoch.Add(1)
 	}
-	s.due(t.Now.Wall)
+	c.due(t.Now.Wall)
 	return grid.OK
 }
 
 // SetLimit implements grid.Admin. Of what is above a lower limit it evicts as much as takes some milliseconds; Sweep
-// does the rest. With NoEvict a limit below what is there is refused.
-func (s *Store) SetLimit(bytes uint64) bool {
-	limit := clampLimit(bytes)
-	if s.noEvict && s.used.Load() > limit {
+// does the rest. With NoEvict a limit below what is there is refused, as is one above what was reserved at the start.
+func (s *Store) SetLimit(limit uint64) bool {
+	if limit == 0 || s.noEvict && s.a.memory() > limit {
+		return false
+	}
+	if !s.a.setLimit(limit) {
 		return false
 	}
 	s.limit.Store(limit)
-	s.ceiling.Store(max(limit, s.used.Load()))
-	s.shrink(1<<15, 0)
+	s.setPinned(limit)
+	s.shrink(0)
 	return true
 }
 
-// Stats implements grid.Admin. Bytes is taken from the budget, not added up from the shards as they are visited, so that
-// it is never above the limit because something moved meanwhile; when nothing moves it is the sum of the classes.
-func (s *Store) Stats(st *grid.Stats, _ grid.Time) {
+// Stats implements grid.Admin.
+func (c *cache) Stats(st *grid.Stats, _ grid.Time) {
 	*st = grid.Stats{
-		Bytes:       uint64(max(0, s.used.Load()-s.reserved.Load())),
-		Memory:      uint64(max(0, s.used.Load())),
-		Limit:       uint64(s.limit.Load()),
-		Reserved:    uint64(s.reserved.Load()),
-		PinnedDead:  uint64(s.pinned.Load()),
-		ReserveBusy: s.busy.Load(),
+		Memory:      c.a.memory(),
+		Limit:       c.limit.Load(),
+		Reserved:    uint64(c.reserved.Load()),
+		PinnedDead:  uint64(max(0, c.pinned.Load())),
+		ReserveBusy: c.busy.Load(),
 	}
 	var evictedAt [grid.NumClasses]int64
-	for i := range s.shards {
-		sh := &s.shards[i]
+	for i := range c.shards {
+		sh := &c.shards[i]
 		sh.mu.Lock()
 		st.Entries += sh.counts.entries
 		st.Stored += sh.counts.stored
 		st.GetExpired += sh.counts.getExpired
 		st.GetFlushed += sh.counts.getFlushed
-		for c := range sh.queues {
-			q, to := &sh.queues[c], &st.Classes[c]
-			to.Entries += q.entries
-			to.Bytes += q.bytes
-			if q.old != 0 {
-				if use := sh.records.at(q.old).lastUse; to.OldestUse == 0 || use < to.OldestUse {
-					to.OldestUse = use
-				}
+		for n := range sh.classes {
+			k, to := &sh.classes[n], &st.Classes[n]
+			if k.Entries > 0 && (to.OldestUse == 0 || k.OldestUse < to.OldestUse) {
+				to.OldestUse = k.OldestUse
 			}
-			to.Evicted += q.stats.Evicted
-			to.EvictedTTL += q.stats.EvictedTTL
-			to.EvictedUnfetched += q.stats.EvictedUnfetched
-			to.NoMemory += q.stats.NoMemory
-			to.Reclaimed += q.stats.Reclaimed
-			to.ExpiredUnfetched += q.stats.ExpiredUnfetched
-			if q.evictedAt > evictedAt[c] {
-				evictedAt[c], to.EvictedIdle = q.evictedAt, q.stats.EvictedIdle
+			to.Entries += k.Entries
+			to.Bytes += k.Bytes
+			st.Bytes += k.Bytes
+			to.Evicted += k.Evicted
+			to.EvictedTTL += k.EvictedTTL
+			to.EvictedUnfetched += k.EvictedUnfetched
+			to.NoMemory += k.NoMemory
+			to.Reclaimed += k.Reclaimed
+			to.ExpiredUnfetched += k.ExpiredUnfetched
+			if k.evictedAt > evictedAt[n] {
+				evictedAt[n], to.EvictedIdle = k.evictedAt, k.EvictedIdle
 			}
 		}
 		sh.mu.Unlock()
@@ -87,70 +93,100 @@ func (s *Store) Stats(st *grid.Stats, _ grid.Time) {
 }
 
 // ResetStats implements grid.Admin.
-func (s *Store) ResetStats() {
-	s.busy.Store(0)
-	for i := range s.shards {
-		sh := &s.shards[i]
+func (c *cache) ResetStats() {
+	c.busy.Store(0)
+	for i := range c.shards {
+		sh := &c.shards[i]
 		sh.mu.Lock()
 		sh.counts = counts{entries: sh.counts.entries}
-		for c := range sh.queues {
-			sh.queues[c].stats = grid.ClassStats{EvictedIdle: sh.queues[c].stats.EvictedIdle}
+		for n := range sh.classes {
+			k := &sh.classes[n].ClassStats
+			*k = grid.ClassStats{Entries: k.Entries, Bytes: k.Bytes, OldestUse: k.OldestUse, EvictedIdle: k.EvictedIdle}
 		}
 		sh.mu.Unlock()
 	}
 }
 
-// Scan implements grid.Admin. The cursor is a shard and a record in it.
-func (s *Store) Scan(p *grid.Page, now grid.Time) (more bool) {
-	s.tick(now.Wall)
+// A scan goes through the shards and in each through the entries in the order of their position: the bits of the hash
+// that choose the group, reversed, then its tag, then the rest. That order is the same however large the index is, since
+// a group that splits becomes two that follow each other in it. So the cursor is a shard and the position to go on from.
+const (
+	positionBits = 64 - 8
+	scanGroups   = 16 // groups that one Scan looks at
+)
+
+func position(hash uint64) uint64 {
+	return uint64(bits.Reverse32(uint32(hash>>16)))<<24 | hash&0xffff<<8 | hash>>56
+}
+
+// Scan implements grid.Admin.
+func (c *cache) Scan(p *grid.Page, now grid.Time) (more bool) {
+	c.tick(now.Wall)
 	p.Entries, p.Mem = p.Entries[:0], p.Mem[:0]
-	look := 4096 // records and shards
-	for ; p.Cursor>>32 < numShards; p.Cursor = (p.Cursor>>32 + 1) << 32 {
-		sh := &s.shards[p.Cursor>>32]
+	look := scanGroups
+	for n := p.Cursor >> positionBits; n < uint64(len(c.shards)); n++ {
+		sh := &c.shards[n]
 		sh.mu.Lock()
-		done := sh.scan(p, now.Wall, &look)
+		next, done := sh.scan(p, p.Cursor&(1<<positionBits-1), now.Wall, &look)
 		sh.mu.Unlock()
 		if !done {
+			p.Cursor = n<<positionBits | next
 			return true
 		}
+		p.Cursor = (n + 1) << positionBits
 	}
 	return false
 }
 
-// scan goes on in this shard and reports whether it came to its end.
-func (sh *shard) scan(p *grid.Page, now int64, look *int) bool {
-	for i := max(1, uint32(p.Cursor)); i < sh.records.top; i++ {
-		r := sh.records.at(i)
-		p.Cursor = p.Cursor>>32<<32 | uint64(i)
+type found struct{ position, off uint64 }
+
+// scan goes on from a position and reports where it stopped, or that it came to the end.
+func (sh *shard) scan(p *grid.Page, from uint64, now int64, look *int) (next uint64, done bool) {
+	a := sh.c.a
+	for {
 		if *look--; *look < 0 {
-			return false
+			return from, false
 		}
-		if !r.inUse() || p.Class != 0 && p.Class != r.class {
-			continue
+		// the group that from lies in, and where it ends
+		first := bits.Reverse32(uint32(from >> 24))
+		g := sh.index.group(uint64(first) << 16)
+		level := bits.Len32(g.stride) - 1
+		var end uint64 // 0: the last group
+		if level > 0 {
+			end = (from>>(positionBits-level) + 1) << (positionBits - level) & (1<<positionBits - 1)
 		}
-		if dead, _ := sh.dead(r, now); dead {
-			continue
-		}
-		n := len(p.Entries)
-		if n == cap(p.Entries) || n > 0 && len(p.Mem)+int(r.keyLen) > cap(p.Mem) {
-			return false
-		}
-		start := len(p.Mem)
-		p.Mem = append(p.Mem, r.key()...)
-		var state grid.State
-		if r.bits&fetched != 0 {
-			state |= grid.Fetched
-		}
-		if r.bits&stale != 0 {
-			state |= grid.Stale
-		}
-		if r.bits&claimed != 0 {
-			state |= grid.Claimed
-		}
-		p.Entries = append(p.Entries, grid.Entry{
-			Key: p.Mem[start:len(p.Mem):len(p.Mem)], Flags: r.flags, Attr: r.attr, State: state, Version: r.version,
-			Expires: r.expires, LastUse: r.lastUse, Size: r.size(),
+		all := sh.found[:0]
+		sh.index.each(uint64(first)<<16, func(slot uint64) {
+			off := slot & offsetMask
+			if at := position(sh.hashAt(off)); at >= from {
+				all = append(all, found{at, off})
+			}
 		})
+		sh.found = all
+		slices.SortFunc(all, func(x, y found) int { return cmp.Compare(x.position, y.position) })
+		for _, f := range all {
+			var it item
+			a.load(&it, f.off)
+			if p.Class != 0 && int(p.Class) != grid.Class(it.charge()) {
+				continue
+			}
+			if dead, _ := sh.dead(&it, now); dead {
+				continue
+			}
+			n := len(p.Entries)
+			if n == cap(p.Entries) || n > 0 && len(p.Mem)+it.keyLen > cap(p.Mem) {
+				return f.position, false
+			}
+			start := len(p.Mem)
+			p.Mem = append(p.Mem, sh.key(&it)...)
+			p.Entries = append(p.Entries, grid.Entry{
+				Key: p.Mem[start:len(p.Mem):len(p.Mem)], Flags: it.flags, Attr: it.attr, State: state(it.bits),
+				Version: it.version, Expires: it.expires, LastUse: it.lastUse, Size: it.size,
+			})
+		}
+		if end == 0 {
+			return 0, true
+		}
+		from = end
 	}
-	return true
 }

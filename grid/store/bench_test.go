@@ -21,7 +21,7 @@ func appendKey(to []byte, n uint64) []byte {
 }
 
 func filled(b testing.TB) grid.Cache {
-	c, err := store.New(store.Options{Limit: 4 << 30}).Open("", grid.Principal{})
+	c, err := newStore(b, store.Options{Limit: 4 << 30}).Open("", grid.Principal{})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func BenchmarkPut(b *testing.B) {
 
 // BenchmarkEvict stores new keys at the limit.
 func BenchmarkEvict(b *testing.B) {
-	c, err := store.New(store.Options{Limit: 64 << 20}).Open("", grid.Principal{})
+	c, err := newStore(b, store.Options{Limit: 64 << 20}).Open("", grid.Principal{})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -112,7 +112,7 @@ func BenchmarkMap(b *testing.B) {
 
 // BenchmarkLarge replaces and reads a value of 900 kB.
 func BenchmarkLarge(b *testing.B) {
-	c, err := store.New(store.Options{Limit: 1 << 30}).Open("", grid.Principal{})
+	c, err := newStore(b, store.Options{Limit: 1 << 30}).Open("", grid.Principal{})
 	if err != nil {
 		b.Fatal(err)
 	}

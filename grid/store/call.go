@@ -10,158 +10,191 @@ import (
 
 // call is one op being run. Its methods are called with the shard locked, but do.
 type call struct {
-	s    *Store
+	c    *cache
+	a    *arena
 	b    *grid.Batch
 	now  int64
 	op   *grid.Op
 	r    *grid.Result
 	sh   *shard
-	val  []byte // the value, if it is small
-	body *run   // if it is large
+	val  []byte // the value, if it was not in a Slot
+	body uint64 // the run that was; 0 for none, or once it is an entry's
+	size int    // of the value
 
-	// Room is taken before anything is changed. What the shard cannot give without others, do finds with the shard
-	// unlocked, and runs the op again from its beginning.
-	credit int64 // bytes of Store.used that this op holds
-	short  int64 // bytes it needs beyond that
-	class  int   // of the entry it needs them for
+	// The entry as the op found it (it.off is 0 for none) and its slot in the index.
+	it   item
+	slot *uint64
+
+	// Room is taken before anything is changed: what cannot be had is needs, do makes room, and runs the op again from its
+	// beginning. spare and keyRun are runs that were taken for it.
+	needs     need
+	spare     uint64
+	spareSize int
+	keyRun    uint64
+	at        uint64 // where the entry will be written; 0: in its place
+	alloc     int
+	wrote     int // bytes of log
 }
 
-// attempts bounds how often an op is run again because the entry changed while room was made for it.
-const attempts = 8
+// attempts bounds how often an op is run again because others took the room that was made for it.
+const attempts = 16
 
 func (c *call) do(op *grid.Op, r *grid.Result) {
 	if op.Kind < grid.Get || op.Kind > grid.Touch {
 		panic(fmt.Sprintf("BUG: op of kind %d", op.Kind))
 	}
-	c.op, c.r, c.sh = op, r, c.s.shard(op.Hash)
-	c.val, c.body, c.credit = op.Value, nil, 0
+	c.op, c.r, c.sh = op, r, c.c.shard(uint64(op.Segment))
+	c.val, c.size, c.body, c.spare, c.keyRun, c.wrote = op.Value, len(op.Value), 0, 0, 0, 0
 	if op.Body != nil {
-		c.body, c.credit = c.s.takeSlot(op.Body)
-	} else if len(c.val) > grid.StreamMin {
-		c.body = newRun(c.val)
-	}
-	if c.body != nil && c.body.size <= grid.StreamMin {
-		c.val, c.body = c.body.piece(0, grid.StreamMin), nil
+		c.body = c.c.takeSlot(op.Body)
+		c.val, c.size = nil, c.a.runSize(c.body)
 	}
 	mem := len(c.b.Mem)
+	sh := c.sh
+	sh.mu.Lock()
 	for try := 1; ; try++ {
-		c.short = 0
-		c.sh.mu.Lock()
-		c.sh.now = c.now
+		c.needs = need{}
+		sh.now = max(sh.now, c.now)
 		c.run()
-		c.sh.mu.Unlock()
-		if c.short == 0 {
+		if c.needs == (need{}) {
 			break
 		}
-		if try == attempts || !c.s.makeRoom(c.short, c.now) {
-			r.Code = grid.Full
-			c.sh.mu.Lock()
-			c.sh.queues[c.class].stats.NoMemory++
-			c.sh.mu.Unlock()
-			break
+		if r.Body != nil {
+			r.Body.Close()
 		}
-		c.credit += c.short
 		*r, c.b.Mem = grid.Result{}, c.b.Mem[:mem]
+		if sh.force(c.needs) && try < attempts {
+			continue
+		}
+		sh.mu.Unlock()
+		made := try < attempts && c.c.s.makeRoom(c.needs, c.now)
+		sh.mu.Lock()
+		if !made {
+			r.Code = grid.Full
+			key := len(op.Key)
+			sh.classes[grid.Class(grid.Charge(key, c.size, op.Flags))].NoMemory++
+			break
+		}
 	}
-	if c.credit != 0 {
-		c.s.used.Add(-c.credit)
+	if c.wrote > 0 {
+		sh.pay(c.wrote)
+	}
+	sh.mu.Unlock()
+	if c.body != 0 {
+		c.a.freeRun(c.body)
+	}
+	if c.spare != 0 {
+		c.a.freeRun(c.spare)
+	}
+	if c.keyRun != 0 {
+		c.a.freeRun(c.keyRun)
 	}
 }
 
 func (c *call) run() {
-	i := c.lookup()
+	there := c.lookup()
 	switch c.op.Kind {
 	case grid.Get:
-		c.get(i)
+		c.get(there)
 	case grid.Put:
-		c.put(i)
+		c.put(there)
 	case grid.Append, grid.Prepend:
-		c.extend(i)
+		c.extend(there)
 	case grid.Incr, grid.Decr:
-		c.count(i)
+		c.count(there)
 	case grid.Remove:
-		c.remove(i)
+		c.remove(there)
 	case grid.Touch:
-		c.touch(i)
+		c.touch(there)
 	}
 }
 
 func (c *call) asks(a grid.Ask) bool { return c.op.Ask&a != 0 }
 
-// lookup returns the record of the op's key, 0 for none. A dead one is removed.
-func (c *call) lookup() uint32 {
-	i := c.sh.find(c.op.Hash, c.op.Key)
-	if i == 0 {
-		return 0
+// lookup finds the entry of the op's key. A dead one is removed.
+func (c *call) lookup() (there bool) {
+	c.slot = c.sh.find(c.op.Hash, c.op.Key, &c.it)
+	if c.slot == nil {
+		c.it.off = 0
+		return false
 	}
-	dead, flushed := c.sh.dead(c.sh.records.at(i), c.now)
+	dead, flushed := c.sh.dead(&c.it, c.now)
 	if !dead {
-		return i
+		return true
 	}
 	if flushed {
 		c.sh.counts.getFlushed++
 	} else {
 		c.sh.counts.getExpired++
 	}
-	c.sh.remove(i)
-	return 0
+	c.sh.remove(c.op.Hash, &c.it)
+	c.it.off, c.slot = 0, nil
+	return false
 }
 
 // found describes the entry as the op finds it.
-func (c *call) found(r *record) {
-	c.r.State = grid.HadValue
-	if r.bits&(fetched|stale|claimed) != 0 {
-		if r.bits&fetched != 0 {
-			c.r.State |= grid.Fetched
+func (c *call) found() {
+	c.r.State = grid.HadValue | state(c.it.bits)
+	c.describe(&c.it)
+	c.times(&c.it)
+}
+
+func state(bits uint32) (s grid.State) {
+	if bits&(fetched|stale|claimed) != 0 {
+		if bits&fetched != 0 {
+			s |= grid.Fetched
 		}
-		if r.bits&stale != 0 {
-			c.r.State |= grid.Stale
+		if bits&stale != 0 {
+			s |= grid.Stale
 		}
-		if r.bits&claimed != 0 {
-			c.r.State |= grid.Claimed
+		if bits&claimed != 0 {
+			s |= grid.Claimed
 		}
 	}
-	c.times(r)
-	c.describe(r)
+	return s
 }
 
-func (c *call) describe(r *record) {
-	c.r.Version, c.r.Expires, c.r.Num = r.version, r.expires, uint64(r.size())
-	c.r.Flags, c.r.Attr = r.flags, r.attr
+func (c *call) describe(it *item) {
+	c.r.Version, c.r.Expires, c.r.Num = it.version, it.expires, uint64(it.size)
+	c.r.Flags, c.r.Attr = it.flags, it.attr
 }
 
-func (c *call) times(r *record) {
+func (c *call) times(it *item) {
 	if c.asks(grid.WantTimes) {
-		c.r.Created, c.r.LastUse, c.r.MaxIdle = r.created, r.lastUse, r.idle
+		c.r.Created, c.r.LastUse, c.r.MaxIdle = it.created, it.lastUse, it.idle
 	}
 }
 
-// bring hands out the value.
-func (c *call) bring(r *record) {
-	if r.run != nil {
-		c.r.Body = r.run.open(c.s)
-		return
-	}
+// bring hands out the value that was found.
+func (c *call) bring() {
 	start := len(c.b.Mem)
-	c.b.Mem = append(c.b.Mem, r.data[r.keyLen:]...)
+	switch {
+	case c.it.bits&inRun == 0:
+		c.b.Mem = append(c.b.Mem, c.a.bytes(c.it.valueAt, c.it.size)...)
+	case c.it.size > grid.StreamMin:
+		c.r.Body = c.c.open(c.it.run)
+		return
+	default:
+		c.b.Mem = c.a.appendRun(c.b.Mem, c.it.run)
+	}
 	c.r.Value = c.b.Mem[start:len(c.b.Mem):len(c.b.Mem)]
 }
 
-func (c *call) cond(i uint32, r *record) grid.Code {
+func (c *call) cond(there bool) grid.Code {
 	switch c.op.Cond {
 	case grid.IfAbsent:
-		if i != 0 {
+		if there {
 			return grid.Exists
 		}
 	case grid.IfPresent:
-		if i == 0 {
+		if !there {
 			return grid.Missing
 		}
 	case grid.IfVersion:
-		if i == 0 {
+		if !there {
 			return grid.Missing
 		}
-		if r.version != c.op.Version {
+		if c.it.version != c.op.Version {
 			return grid.Conflict
 		}
 	}
@@ -188,340 +221,522 @@ func expiry(ttl, now int64) int64 {
 }
 
 // lifespan has a lifespan begin now.
-func (c *call) lifespan(r *record, ttl int64) {
-	r.expires, r.created = expiry(ttl, c.now), 0
-	if r.expires != 0 {
-		r.created = c.now
+func (it *item) lifespan(ttl, now int64) {
+	it.expires, it.created = expiry(ttl, now), 0
+	if it.expires != 0 {
+		it.created = now
 	}
 }
 
 // live changes lifespan and max-idle where the op says so.
-func (c *call) live(r *record) {
+func (c *call) live(it *item) {
 	if c.op.TTL != grid.TTLDefault {
-		c.lifespan(r, c.op.TTL)
+		it.lifespan(c.op.TTL, c.now)
 	}
 	if c.op.Idle != 0 {
-		r.idle = max(0, c.op.Idle)
+		it.idle = max(0, c.op.Idle)
 	}
 }
 
-func (c *call) use(r *record) {
+// use marks a use of it. Of the entry that was found, it is for eviction to see at once.
+func (c *call) use(it *item) {
 	if !c.asks(grid.NoBump) {
-		r.lastUse = c.now
-		r.bits |= fetched | used
+		it.lastUse = c.now
+		it.bits |= fetched
+		c.bump()
+	}
+}
+
+// bump has the index slot tell eviction of a use.
+func (c *call) bump() {
+	if c.slot != nil && *c.slot&freqMask != freqMask {
+		*c.slot += freqOne
 	}
 }
 
 func (c *call) tooLarge(n int) bool {
-	if n > c.s.maxValue || len(c.op.Key) > grid.MaxKey {
+	if n > c.c.maxValue || len(c.op.Key) > grid.MaxKey {
 		c.r.Code = grid.TooLarge
 		return true
 	}
 	return false
 }
 
-// room takes the bytes that entry i (0: a new one) needs beyond what it has for a value of n bytes. If it says false
-// nothing may be changed.
-func (c *call) room(i uint32, n int, flags uint32) bool {
-	charge := grid.Charge(len(c.op.Key), n, flags)
-	need := int64(charge) - c.credit
-	if i != 0 {
-		need -= int64(c.sh.records.at(i).charge())
+// place takes the room that it needs, which is to take the place of what was found, or of nothing. False: there is none,
+// and nothing may be changed.
+func (c *call) place(it *item) bool {
+	it.keyLen = len(c.op.Key)
+	a := c.a
+	if it.bits&inRun == 0 && it.size > a.maxInline(it.keyLen) {
+		it.bits |= inRun
+		if it.run = c.body; it.run == 0 || it.size != c.size || c.op.Kind != grid.Put {
+			if c.spare != 0 && c.spareSize != it.size {
+				a.freeRun(c.spare)
+				c.spare = 0
+			}
+			if c.spare == 0 {
+				c.spare, c.spareSize = a.newRun(it.size), it.size
+			}
+			if it.run = c.spare; it.run == 0 {
+				c.needs.pages = pagesFor(it.size)
+				return false
+			}
+		}
 	}
-	c.class = grid.Class(charge)
-	if need > 0 && !c.s.take(need) && (need > grid.StreamMin || !c.sh.evictFor(need, i, c.now)) {
-		c.short = need
+	if it.keyLen > a.maxKey() && c.it.off == 0 {
+		if c.keyRun == 0 {
+			c.keyRun = a.newRun(it.keyLen)
+		}
+		if it.keyRun = c.keyRun; it.keyRun == 0 {
+			c.needs.pages = pagesFor(it.keyLen)
+			return false
+		}
+	}
+	queue := uint8(probation)
+	if c.it.off != 0 {
+		s := a.seg(c.it.off)
+		n := it.measure(a, s.start)
+		if n <= c.it.alloc && n*fitDenominator >= c.it.alloc*fitNumerator {
+			c.at = 0
+			return true
+		}
+		queue = s.queue
+	} else if c.c.noEvict || c.sh.ghost.recall(c.op.Hash) {
+		queue = main
+	}
+	// as in shard.move
+	n := it.measure(a, c.sh.now-startBias)
+	if open := c.sh.queues[queue].open; open != 0 {
+		n = max(n, it.measure(a, a.info[open].start))
+	}
+	ok := c.it.off != 0 || c.sh.index.room()
+	if ok {
+		c.at, c.alloc = c.sh.alloc(queue, n, false), n
+		ok = c.at != 0
+	}
+	c.needs.seg = !ok
+	return ok
+}
+
+// enter writes what place took room for. parts are the value's bytes, a run among them if it is large; with none, what is
+// in the run is there already.
+func (c *call) enter(it *item, parts ...part) {
+	a, sh := c.a, c.sh
+	old := c.it
+	if old.off != 0 {
+		sh.discount(&old)
+	}
+	if c.at == 0 {
+		q := &sh.queues[a.seg(old.off).queue]
+		q.weight -= int64(old.weight())
+		a.write(it, old.off, old.alloc, c.op.Key)
+		q.weight += int64(it.weight())
+	} else {
+		c.wrote += c.alloc
+		a.write(it, c.at, c.alloc, c.op.Key)
+		sh.queues[a.seg(it.off).queue].weight += int64(it.weight())
+		if old.off != 0 {
+			*c.slot = *c.slot&^offsetMask | it.off
+			sh.bury(&old)
+		} else {
+			if it.keyRun != 0 {
+				a.fill(it.keyRun, part{b: c.op.Key})
+				c.keyRun = 0
+			}
+			sh.index.insert(c.op.Hash, 0, it.off)
+		}
+	}
+	switch {
+	case it.bits&inRun == 0:
+		to := a.bytes(it.valueAt, it.size)
+		for _, p := range parts {
+			to = to[copy(to, p.b):]
+		}
+	case it.run == c.body:
+		c.body = 0
+	case it.run == c.spare:
+		a.fill(c.spare, parts...)
+		c.spare = 0
+	}
+	if old.off != 0 && old.bits&inRun != 0 && (it.bits&inRun == 0 || it.run != old.run) {
+		c.c.letGo(old.run)
+	}
+	sh.count(it)
+}
+
+// part is some of a value: bytes, or a run.
+type part struct {
+	b   []byte
+	run uint64
+}
+
+// fill fills a run.
+func (a *arena) fill(run uint64, parts ...part) {
+	to := a.start(run)
+	off := 0
+	put := func(b []byte) {
+		for len(b) > 0 {
+			n := copy(to.at(a, off), b)
+			off += n
+			b = b[n:]
+		}
+	}
+	for _, p := range parts {
+		put(p.b)
+		if p.run != 0 {
+			from := a.start(p.run)
+			for at := 0; at < from.size; {
+				b := from.at(a, at)
+				put(b)
+				at += len(b)
+			}
+		}
+	}
+}
+
+// small makes the parts of an inline value safe to be written over where they come from: bytes of a run are copied out,
+// and those of the entry itself.
+func (c *call) small(parts ...part) part {
+	b := c.sh.value[:0]
+	for _, p := range parts {
+		b = append(b, p.b...)
+		if p.run != 0 {
+			b = c.a.appendRun(b, p.run)
+		}
+	}
+	c.sh.value = b
+	return part{b: b}
+}
+
+// renew makes of it what memcached calls a new item.
+func (c *call) renew(it *item, version uint64) {
+	c.bump()
+	it.version, it.lastUse = version, c.now
+	it.bits &^= fetched | stale | claimed
+}
+
+// with makes a value of n bytes it.
+func (it *item) with(n int) {
+	it.size, it.run = n, 0
+	it.bits &^= inRun
+}
+
+// theirs is the op's value.
+func (c *call) theirs() part { return part{c.val, c.body} }
+
+// vivify creates the entry that the op did not find.
+func (c *call) vivify(n int, won bool, parts ...part) bool {
+	if c.tooLarge(n) {
 		return false
 	}
-	c.credit = max(0, -need)
+	var it item
+	it.with(n)
+	it.flags, it.attr = c.op.Flags, c.op.Attr
+	it.lifespan(c.op.VivifyTTL, c.now)
+	it.idle = max(0, c.op.Idle)
+	it.lastUse = c.now
+	if !c.place(&it) {
+		return false
+	}
+	it.version = c.version()
+	c.r.Code = grid.OK
+	c.r.State |= grid.Vivified
+	c.times(&it)
+	c.describe(&it)
+	if won {
+		c.r.State |= grid.Won
+		it.bits |= claimed
+		c.use(&it)
+	}
+	if it.bits&inRun == 0 {
+		parts = append(parts[:0], c.small(parts...))
+	}
+	c.enter(&it, parts...)
+	c.sh.counts.stored++
 	return true
 }
 
-// begin and end enclose a change that makes of entry i (0: none yet) what memcached calls a new item. Room for it was
-// taken before. A new entry gets a buffer for small bytes of value.
-func (c *call) begin(i uint32, small int) (uint32, *record) {
-	if i == 0 {
-		return c.sh.create(c.op.Hash, c.op.Key, small)
+// amend writes a change of what was found that leaves its value alone. False: there is no room for it.
+func (c *call) amend(it *item) bool {
+	if c.a.settle(it) {
+		return true
 	}
-	r := c.sh.records.at(i)
-	c.sh.unsettle(r)
-	return i, r
+	if !c.place(it) {
+		return false
+	}
+	if it.bits&inRun != 0 {
+		c.enter(it)
+	} else {
+		c.enter(it, c.small(part{b: c.a.bytes(c.it.valueAt, c.it.size)}))
+	}
+	return true
 }
 
-func (c *call) end(i uint32, r *record, version uint64) {
-	r.version, r.epoch = version, c.s.epoch.Load()
-	r.lastUse = c.now
-	r.bits &^= fetched | stale | claimed
-	c.sh.settle(i, r)
-	c.sh.counts.stored++
-}
-
-// set makes val or body the value.
-func (c *call) set(r *record, val []byte, body *run) {
-	c.s.letGo(r.run)
-	if r.run = body; body != nil {
-		r.fit(0)
-		return
-	}
-	copy(r.fit(len(val)), val)
-}
-
-// size of the op's value
-func (c *call) size() int {
-	if c.body != nil {
-		return c.body.size
-	}
-	return len(c.val)
-}
-
-// vivify creates the entry that the op did not find.
-func (c *call) vivify(val []byte, body *run) (r *record) {
-	n := len(val)
-	if body != nil {
-		n = body.size
-	}
-	if c.tooLarge(n) || !c.room(0, n, c.op.Flags) {
-		return nil
-	}
-	i, r := c.begin(0, len(val))
-	c.set(r, val, body)
-	r.flags, r.attr = c.op.Flags, c.op.Attr
-	c.lifespan(r, c.op.VivifyTTL)
-	r.idle = max(0, c.op.Idle)
-	c.end(i, r, c.version())
-	c.r.Code = grid.OK
-	c.r.State |= grid.Vivified
-	c.times(r)
-	c.describe(r)
-	return r
-}
-
-func (c *call) get(i uint32) {
-	if i == 0 {
+func (c *call) get(there bool) {
+	if !there {
 		c.r.Code = grid.Missing
 		if c.asks(grid.Vivify) {
-			if r := c.vivify(nil, nil); r != nil {
-				c.r.State |= grid.Won
-				r.bits |= claimed
-				c.use(r)
+			c.vivify(0, true)
+		}
+		return
+	}
+	c.r.Code = grid.OK
+	c.found()
+	if c.asks(grid.WantValue) {
+		c.bring()
+	}
+	if c.op.TTL == 0 && c.op.Idle == 0 && c.op.Ask&grid.Recache == 0 && c.it.idle == 0 { // nearly always
+		if c.op.Ask&grid.NoBump == 0 {
+			c.bump()
+			off := c.it.off
+			if c.it.bits&fetched == 0 {
+				c.a.put32(off, c.a.u32(off)|fetched)
+			}
+			if c.it.lastUse != c.now {
+				c.a.put32(off+12, c.a.seg(off).relative(c.now))
 			}
 		}
 		return
 	}
-	r := c.sh.records.at(i)
-	c.r.Code = grid.OK
-	c.found(r)
-	if c.asks(grid.WantValue) {
-		c.bring(r)
+	it := c.it
+	won := c.asks(grid.Recache) && it.bits&claimed == 0 &&
+		(it.bits&stale != 0 || it.expires != 0 && uint64(it.expires-c.now) < c.op.Arg)
+	if won {
+		it.bits |= claimed
 	}
-	if c.asks(grid.Recache) && r.bits&claimed == 0 &&
-		(r.bits&stale != 0 || r.expires != 0 && uint64(r.expires-c.now) < c.op.Arg) {
-		r.bits |= claimed
+	c.live(&it)
+	c.use(&it)
+	if c.amend(&it) && won {
 		c.r.State |= grid.Won
 	}
-	c.live(r)
-	c.use(r)
 }
 
-func (c *call) touch(i uint32) {
-	if i == 0 {
+func (c *call) touch(there bool) {
+	if !there {
 		c.r.Code = grid.Missing
 		return
 	}
-	r := c.sh.records.at(i)
 	c.r.Code = grid.OK
-	c.found(r)
-	c.live(r)
-	c.use(r)
+	c.found()
+	it := c.it
+	c.live(&it)
+	c.use(&it)
+	c.amend(&it)
 }
 
-func (c *call) put(i uint32) {
-	if c.tooLarge(c.size()) {
+func (c *call) put(there bool) {
+	if c.tooLarge(c.size) {
 		return
 	}
-	var r *record
-	if i != 0 {
-		r = c.sh.records.at(i)
-		c.found(r)
+	if there {
+		c.found()
 	}
-	code := c.cond(i, r)
-	outdated := code == grid.Conflict && c.asks(grid.MarkStale) && c.op.Version != 0 && c.op.Version < r.version
+	code := c.cond(there)
+	outdated := code == grid.Conflict && c.asks(grid.MarkStale) && c.op.Version != 0 && c.op.Version < c.it.version
 	if outdated {
 		code = grid.OK
 	}
-	if code == grid.OK && !c.room(i, c.size(), c.op.Flags) {
+	if code != grid.OK {
+		c.r.Code = code
+		if there && c.asks(grid.WantPrevious) {
+			c.bring()
+		}
+		if code == grid.Exists && !c.asks(grid.NoBump) {
+			it := c.it
+			it.lastUse = c.now
+			c.bump()
+			c.a.settle(&it)
+		}
+		return
+	}
+	var it item
+	if there {
+		it = c.it
+	}
+	was := it.bits
+	it.with(c.size)
+	it.flags, it.attr = c.op.Flags, c.op.Attr
+	c.renew(&it, 0)
+	if outdated {
+		it.bits |= stale | was&claimed
+	} else {
+		it.lifespan(c.op.TTL, c.now)
+		it.idle = max(0, c.op.Idle)
+	}
+	if !c.place(&it) {
 		return
 	}
 	c.r.Code = code
-	previous := i != 0 && c.asks(grid.WantPrevious)
+	flags, attr := c.it.flags, c.it.attr
+	previous := there && c.asks(grid.WantPrevious)
 	if previous {
-		c.bring(r)
+		c.bring()
 	}
-	if code == grid.Exists && !c.asks(grid.NoBump) {
-		r.lastUse = c.now
-		r.bits |= used
+	it.version = c.version()
+	if !there {
+		c.times(&it)
 	}
-	if code != grid.OK {
-		return
-	}
-	fresh := i == 0
-	i, r = c.begin(i, len(c.val))
-	flags, attr, was := r.flags, r.attr, r.bits
-	c.set(r, c.val, c.body)
-	r.flags, r.attr = c.op.Flags, c.op.Attr
-	c.end(i, r, c.version())
-	if outdated {
-		r.bits |= stale | was&claimed
+	if c.body != 0 && it.bits&inRun == 0 {
+		c.enter(&it, c.small(c.theirs()))
 	} else {
-		c.lifespan(r, c.op.TTL)
-		r.idle = max(0, c.op.Idle)
+		c.enter(&it, c.theirs())
 	}
-	if fresh {
-		c.times(r)
-	}
-	c.describe(r)
+	c.sh.counts.stored++
+	c.describe(&it)
 	if previous {
 		c.r.Flags, c.r.Attr = flags, attr
 	}
 }
 
 // remove also marks and hollows.
-func (c *call) remove(i uint32) {
-	if i == 0 {
+func (c *call) remove(there bool) {
+	if !there {
 		c.r.Code = grid.Missing
 		return
 	}
-	r := c.sh.records.at(i)
-	c.found(r)
-	code := c.cond(i, r)
-	if code == grid.OK && c.asks(grid.Hollow) && !c.room(i, 0, c.op.Flags) {
+	c.found()
+	code := c.cond(there)
+	it := c.it
+	hollow := code == grid.OK && c.asks(grid.Hollow)
+	mark := code == grid.OK && !hollow && c.asks(grid.MarkStale)
+	if hollow {
+		it.with(0)
+		it.flags, it.attr = c.op.Flags, c.op.Attr
+		c.renew(&it, it.version)
+		if c.asks(grid.MarkStale) {
+			it.bits |= stale
+		}
+	}
+	if mark {
+		it.bits = it.bits&^claimed | stale
+	}
+	if hollow || mark {
+		c.live(&it)
+	}
+	if hollow && !c.place(&it) {
 		return
 	}
 	c.r.Code = code
 	if c.asks(grid.WantPrevious) {
-		c.bring(r)
+		c.bring()
 	}
-	flags, attr := r.flags, r.attr
+	flags, attr := c.it.flags, c.it.attr
 	switch {
 	case code != grid.OK:
 		return
-	case c.asks(grid.Hollow):
-		version := r.version
+	case hollow:
 		if c.asks(grid.MarkStale | grid.OwnVersion) {
-			version = c.version()
+			it.version = c.version()
 		}
-		c.begin(i, 0)
-		c.set(r, nil, nil)
-		r.flags, r.attr = c.op.Flags, c.op.Attr
-		c.end(i, r, version)
-		if c.asks(grid.MarkStale) {
-			r.bits |= stale
+		c.enter(&it)
+		c.sh.counts.stored++
+	case mark:
+		it.version = c.version()
+		if !c.amend(&it) {
+			return
 		}
-		c.live(r)
-	case c.asks(grid.MarkStale):
-		r.bits = r.bits&^claimed | stale
-		r.version = c.version()
-		c.live(r)
 	default:
-		c.sh.remove(i)
+		c.sh.remove(c.op.Hash, &c.it)
 		c.r.Num = 0
 		return
 	}
-	c.describe(r)
+	c.describe(&it)
 	if c.asks(grid.WantPrevious) {
 		c.r.Flags, c.r.Attr = flags, attr
 	}
 }
 
 // extend appends and prepends.
-func (c *call) extend(i uint32) {
-	if c.tooLarge(c.size()) {
+func (c *call) extend(there bool) {
+	if c.tooLarge(c.size) {
 		return
 	}
-	if i == 0 {
+	if !there {
 		switch {
 		case !c.asks(grid.Vivify):
 			c.r.Code = grid.Missing
-		case c.op.Arg != 0 && uint64(c.size()) > c.op.Arg:
+		case c.op.Arg != 0 && uint64(c.size) > c.op.Arg:
 			c.r.Code = grid.TooLarge
 		default:
-			c.vivify(c.val, c.body)
+			c.vivify(c.size, false, c.theirs())
 		}
 		return
 	}
-	r := c.sh.records.at(i)
-	c.found(r)
-	if code := c.cond(i, r); code != grid.OK {
+	c.found()
+	if code := c.cond(there); code != grid.OK {
 		c.r.Code = code
 		return
 	}
-	old := r.size()
-	n := old + c.size()
+	n := c.it.size + c.size
 	if c.tooLarge(n) || c.op.Arg != 0 && uint64(n) > c.op.Arg {
 		c.r.Code = grid.TooLarge
 		return
 	}
-	if !c.room(i, n, r.flags) {
+	it := c.it
+	it.with(n)
+	c.renew(&it, 0)
+	c.live(&it)
+	if !c.place(&it) {
 		return
 	}
-	c.begin(i, 0)
-	switch {
-	case n > grid.StreamMin:
-		c.set(r, nil, c.join(r, n))
-	case c.op.Kind == grid.Append:
-		copy(r.fit(n)[old:], c.val)
-	default:
-		v := r.fit(n)
-		copy(v[len(c.val):], v[:old])
-		copy(v, c.val)
+	it.version = c.version()
+	first, second := c.mine(), c.theirs()
+	if c.op.Kind == grid.Prepend {
+		first, second = second, first
 	}
-	c.end(i, r, c.version())
-	c.live(r)
-	c.describe(r)
+	if it.bits&inRun == 0 {
+		c.enter(&it, c.small(first, second))
+	} else {
+		if c.it.bits&inRun == 0 { // the entry may be written over before the run is filled
+			if c.op.Kind == grid.Append {
+				first = c.small(first)
+			} else {
+				second = c.small(second)
+			}
+		}
+		c.enter(&it, first, second)
+	}
+	c.sh.counts.stored++
+	c.describe(&it)
 	c.r.Code = grid.OK
 }
 
-// join makes a large value of n bytes from the one there is and the op's.
-func (c *call) join(r *record, n int) *run {
-	to := &run{size: n}
-	theirs := func() {
-		to.write(c.val)
-		to.copy(c.body)
+// mine is the value that was found.
+func (c *call) mine() part {
+	if c.it.bits&inRun != 0 {
+		return part{run: c.it.run}
 	}
-	if c.op.Kind == grid.Prepend {
-		theirs()
-	}
-	to.write(r.data[r.keyLen:])
-	to.copy(r.run)
-	if c.op.Kind == grid.Append {
-		theirs()
-	}
-	return to
+	return part{b: c.a.bytes(c.it.valueAt, c.it.size)}
 }
 
 // count increments and decrements.
-func (c *call) count(i uint32) {
-	var text [20]byte
-	if i == 0 {
+func (c *call) count(there bool) {
+	if !there {
 		c.r.Code = grid.Missing
-		if c.asks(grid.Vivify) && c.vivify(strconv.AppendUint(text[:0], c.op.Initial, 10), nil) != nil {
-			c.r.Num = c.op.Initial
+		if c.asks(grid.Vivify) {
+			digits := c.digits(c.op.Initial)
+			if c.vivify(len(digits), false, part{b: digits}) {
+				c.r.Num = c.op.Initial
+			}
 		}
 		return
 	}
-	r := c.sh.records.at(i)
-	c.found(r)
-	code := c.cond(i, r)
+	c.found()
+	code := c.cond(there)
 	var n uint64
-	if r.run != nil {
+	if c.it.size > grid.StreamMin {
 		if code == grid.OK {
 			code = grid.NotNumber
 		}
-	} else if v := r.data[r.keyLen:]; len(v) == 0 {
+	} else if c.it.size == 0 {
 		code = grid.NotNumber // whatever the condition: so does memcached
 	} else if code == grid.OK {
 		var ok bool
-		if n, ok = number(v); !ok {
+		v := c.mine()
+		if v.run != 0 {
+			v = c.small(v)
+		}
+		if n, ok = number(v.b); !ok {
 			code = grid.NotNumber
 		}
 	}
@@ -537,25 +752,37 @@ func (c *call) count(i uint32) {
 	default:
 		n -= c.op.Arg
 	}
-	digits := strconv.AppendUint(text[:0], n, 10)
-	if size := r.size(); len(digits) <= size { // the same item, changed in place
-		v := r.data[r.keyLen:]
-		for j := copy(v, digits); j < size; j++ {
-			v[j] = ' '
-		}
-		r.version, r.lastUse = c.version(), c.now
-		r.bits |= used
+	digits := c.digits(n)
+	it := c.it
+	same := len(digits) <= it.size // the same item, changed in place
+	it.with(max(len(digits), it.size))
+	if same {
+		it.lastUse = c.now
+		c.bump()
 	} else {
-		if !c.room(i, len(digits), r.flags) {
-			return
-		}
-		c.begin(i, 0)
-		c.set(r, digits, nil)
-		c.end(i, r, c.version())
+		c.renew(&it, 0)
 	}
-	c.live(r)
-	c.describe(r)
+	c.live(&it)
+	if !c.place(&it) {
+		return
+	}
+	it.version = c.version()
+	for len(digits) < it.size {
+		digits = append(digits, ' ')
+	}
+	c.sh.value = digits
+	c.enter(&it, part{b: digits})
+	if !same {
+		c.sh.counts.stored++
+	}
+	c.describe(&it)
 	c.r.Code, c.r.Num = grid.OK, n
+}
+
+// digits is n in decimal, in the shard's scratch.
+func (c *call) digits(n uint64) []byte {
+	c.sh.value = strconv.AppendUint(c.sh.value[:0], n, 10)
+	return c.sh.value
 }
 
 // number reads what memcached takes for one: white space, a sign, digits, and then the end, white space or NUL. What is

@@ -1,214 +1,226 @@
 package store
 
 import (
-	"math/bits"
-
 	"github.com/latticed/latticed/grid"
 )
 
-// Eviction is FIFO with a second chance, per shard and size class: an entry that is stored is queued, a use only sets a
-// bit, and an entry that comes to the old end with the bit set is queued again without it. Of the classes the one whose
-// oldest entry was not used for the longest gives its entry, so small and large ones compete by age alone. A lookup
-// therefore touches no neighbour, and what is next in line of each class is known at any time, as grid.Stats wants.
+// Eviction is S3-FIFO by log segments. What is new goes to probation; what was used there again by the time it comes to
+// the old end moves to main, the rest is evicted and remembered by the ghost, and what comes back while it is remembered
+// goes to main at once. An entry at the old end of main that was used since is written anew at the young end, up to three
+// times (two bits of frequency in the index slot), otherwise it goes. Probation keeps about a tenth.
+//
+// A segment is emptied by walking through it, some entries at a time, so that no op does much of it: when memory is tight
+// (arena.tight) every op that writes pays by walking until as much has come free as it wrote. Before that, segments that
+// hold more than a third of dead bytes are cleaned: all their live entries are moved, none is evicted.
 
-// queue is the entries of one class in a shard, and their statistics.
-type queue struct {
-	young, old     uint32 // the ends
-	entries, bytes uint64
-	stats          grid.ClassStats // the counters, and EvictedIdle
-	evictedAt      int64           // when that was, ms since 1970
-}
+const (
+	// payMost bounds the entries that one op walks through as long as there is a free segment.
+	payMost = 64
+	// forceMost bounds them when there is none, before other shards are asked.
+	forceMost = 1 << 14
 
-// patience is how many second chances one search for a victim gives.
-const patience = 64
+	cleanNumerator, cleanDenominator = 35, 100 // dead share from which a segment is cleaned
+	packNumerator, packDenominator   = 5, 100  // the same when nothing may be evicted
+	probationShare                   = 10      // percent
+)
 
-// link queues i as the youngest.
-func (sh *shard) link(i uint32, r *record) {
-	q := &sh.queues[r.class]
-	r.prev, r.next = 0, q.young
-	if q.young != 0 {
-		sh.records.at(q.young).prev = i
-	} else {
-		q.old = i
-		sh.inUse |= 1 << r.class
-	}
-	q.young = i
-}
-
-func (sh *shard) unlink(i uint32, r *record) {
-	q := &sh.queues[r.class]
-	if r.prev != 0 {
-		sh.records.at(r.prev).next = r.next
-	} else {
-		q.young = r.next
-	}
-	if r.next != 0 {
-		sh.records.at(r.next).prev = r.prev
-	} else {
-		q.old = r.prev
-	}
-	if q.young == 0 {
-		sh.inUse &^= 1 << r.class
-	}
-}
-
-// evict removes the entry that is next in line, other than keep. False: there is none. With NoEvict only dead ones are
-// in line.
-func (sh *shard) evict(keep uint32, now int64) bool {
-	victim, chances := uint32(0), patience
-	var oldest int64
-	for rest := sh.inUse; rest != 0; rest &= rest - 1 {
-		q := &sh.queues[bits.TrailingZeros64(rest)]
-		i := q.old
-		r := sh.records.at(i)
-		for (r.bits&used != 0 || i == keep) && chances > 0 && q.young != q.old {
-			chances--
-			if i == keep {
-				r.bits |= used
-			} else {
-				r.bits &^= used
+// choose picks the next segment to walk. False: there is none that would give anything.
+func (sh *shard) choose() bool {
+	a := sh.c.a
+	best, most := uint32(0), uint32(0)
+	for i := range sh.queues {
+		for _, seg := range sh.queues[i].segs {
+			s := &a.info[seg]
+			if s.epoch != sh.c.epoch.Load() { // dead from end to end
+				sh.begin(seg, true)
+				return true
 			}
-			sh.unlink(i, r)
-			sh.link(i, r)
-			i = q.old
-			r = sh.records.at(i)
-		}
-		if i == keep {
-			continue
-		}
-		if dead, _ := sh.dead(r, now); dead {
-			sh.reclaim(i, r)
-			return true
-		}
-		if victim == 0 || r.lastUse < oldest {
-			victim, oldest = i, r.lastUse
+			if s.dead > most && !s.open {
+				best, most = seg, s.dead
+			}
 		}
 	}
-	if victim == 0 || sh.s.noEvict {
-		return false
+	numerator, denominator := uint64(cleanNumerator), uint64(cleanDenominator)
+	if sh.c.noEvict {
+		numerator, denominator = packNumerator, packDenominator
 	}
-	r := sh.records.at(victim)
-	q := &sh.queues[r.class]
-	c := &q.stats
-	c.Evicted++
-	if r.expires != 0 {
-		c.EvictedTTL++
+	cleaning := uint64(most)*denominator >= uint64(a.segSize())*numerator
+	if !cleaning {
+		if sh.c.noEvict {
+			return false
+		}
+		p, m := &sh.queues[probation], &sh.queues[main]
+		q := m
+		if len(p.segs) > 0 && (len(m.segs) == 0 || p.weight*100 > (p.weight+m.weight)*probationShare) {
+			q = p
+		}
+		if len(q.segs) == 0 {
+			return false
+		}
+		best = q.segs[0]
 	}
-	if r.bits&fetched == 0 {
-		c.EvictedUnfetched++
-	}
-	c.EvictedIdle, q.evictedAt = max(0, now-r.lastUse), now
-	sh.remove(victim)
+	sh.begin(best, cleaning)
 	return true
+}
+
+func (sh *shard) begin(seg uint32, cleaning bool) {
+	sh.walking, sh.cleaning = seg, cleaning // first, so that tidy lets it be
+	if s := &sh.c.a.info[seg]; s.open {
+		sh.seal(s.queue)
+	}
+}
+
+// walk goes through up to n entries of segments that are being emptied, until gain bytes came free, and returns how many
+// did and whether it did anything at all.
+func (sh *shard) walk(n, gain int) (gained int, any bool) {
+	a := sh.c.a
+	for n > 0 && gained < gain {
+		if sh.walking == 0 && !sh.choose() {
+			return gained, any
+		}
+		seg := sh.walking
+		s := &a.info[seg]
+		for ; n > 0 && gained < gain && s.hand < s.used; n-- {
+			var it item
+			off := uint64(seg)<<a.shift + uint64(s.hand)
+			a.load(&it, off)
+			size, weight := it.alloc, it.weight()
+			if a.u32(off)&gone != 0 {
+				gained += size
+			} else if moved, ok := sh.judge(&it); !ok {
+				return gained, any
+			} else if !moved {
+				gained += weight
+			}
+			s.hand += uint32(size)
+			any = true
+		}
+		if s.hand >= s.used {
+			sh.walking = 0
+			if s.dead != s.used {
+				panic("BUG: a segment that was walked through is not empty")
+			}
+			sh.drop(seg)
+			any = true
+		}
+	}
+	return gained, any
+}
+
+// judge moves or removes the entry that walk came to. Not ok: it can be neither.
+func (sh *shard) judge(it *item) (moved, ok bool) {
+	hash := sh.c.hash(sh.key(it))
+	if dead, _ := sh.dead(it, sh.now); dead {
+		sh.reclaim(hash, it)
+		return false, true
+	}
+	slot := sh.slotOf(hash, it.off)
+	freq := *slot >> freqShift & 3
+	queue := sh.c.a.seg(it.off).queue
+	switch {
+	case sh.cleaning:
+		if sh.move(it, slot, queue, freq) {
+			return true, true
+		}
+		if sh.c.noEvict {
+			return false, false
+		}
+	case queue == probation && freq > 0:
+		if sh.move(it, slot, main, 0) {
+			return true, true
+		}
+	case queue == main && freq > 0:
+		if sh.move(it, slot, main, freq-1) {
+			return true, true
+		}
+	case queue == probation:
+		sh.ghost.remember(hash, sh.index.count)
+	}
+	sh.evict(hash, it)
+	return false, true
+}
+
+func (sh *shard) evict(hash uint64, it *item) {
+	k := &sh.classes[grid.Class(it.charge())]
+	k.Evicted++
+	if it.expires != 0 {
+		k.EvictedTTL++
+	}
+	if it.bits&fetched == 0 {
+		k.EvictedUnfetched++
+	}
+	k.EvictedIdle, k.evictedAt = max(0, sh.now-it.lastUse), sh.now
+	k.OldestUse = max(k.OldestUse, it.lastUse)
+	sh.remove(hash, it)
 }
 
 // reclaim removes a dead entry that nobody asked for.
-func (sh *shard) reclaim(i uint32, r *record) {
-	c := &sh.queues[r.class].stats
-	c.Reclaimed++
-	if r.bits&fetched == 0 {
-		c.ExpiredUnfetched++
+func (sh *shard) reclaim(hash uint64, it *item) {
+	k := &sh.classes[grid.Class(it.charge())]
+	k.Reclaimed++
+	if it.bits&fetched == 0 {
+		k.ExpiredUnfetched++
 	}
-	sh.remove(i)
+	sh.remove(hash, it)
 }
 
-// sweep looks at the next n records, reclaims those that are dead, and returns how many.
-func (sh *shard) sweep(n int, now int64) (reclaimed int) {
-	for range min(n, int(sh.records.top)) {
-		sh.hand++
-		if sh.hand >= sh.records.top {
-			sh.hand = 0
-			continue
-		}
-		r := sh.records.at(sh.hand)
-		if !r.inUse() {
-			continue
-		}
-		if dead, _ := sh.dead(r, now); dead {
-			sh.reclaim(sh.hand, r)
-			reclaimed++
-		}
+// pay has an op that wrote n bytes make room for others.
+func (sh *shard) pay(n int) {
+	if !sh.c.a.tight() {
+		sh.debt = 0
+		return
 	}
-	return reclaimed
+	sh.debt = min(sh.debt+n, sh.c.a.segSize())
+	gained, _ := sh.walk(payMost, sh.debt)
+	sh.debt -= min(gained, sh.debt)
 }
 
-// evictFor makes room for n bytes in this shard and takes it.
-func (sh *shard) evictFor(n int64, keep uint32, now int64) bool {
-	for range patience {
-		if !sh.evict(keep, now) && (!sh.s.noEvict || sh.sweep(patience, now) == 0) {
-			return false
-		}
-		if sh.s.take(n) {
+// need is what an op could not have.
+type need struct {
+	seg   bool // a log segment
+	pages int
+}
+
+func (a *arena) has(n need) bool {
+	return (!n.seg || int(a.spared.Load()) > a.hard()) && (n.pages == 0 || a.roomFor(n.pages))
+}
+
+// force makes room in this shard. False: there was nothing more to be had here.
+func (sh *shard) force(n need) bool {
+	a := sh.c.a
+	for left := forceMost; left > 0; left -= 256 {
+		if a.has(n) {
 			return true
 		}
+		if _, any := sh.walk(256, a.segSize()); !any && (!sh.c.noEvict || sh.sweep(4096) == 0) {
+			return a.has(n)
+		}
 	}
-	return false
+	return a.has(n)
 }
 
-// makeRoom makes room for n bytes and takes it, from all shards in turn. No shard may be locked. False: everything that
-// may go is gone, or with NoEvict, the records looked at were all alive.
-func (s *Store) makeRoom(n, now int64) bool {
-	if n > s.limit.Load() {
+// makeRoom makes room in all shards in turn. None may be locked. False: everything that may go is gone.
+func (s *Store) makeRoom(n need, now int64) bool {
+	if n.pages > 0 && (n.pages+s.a.pages.per-1)/s.a.pages.per > s.a.most()-s.a.hard() {
 		return false
 	}
 	idle := 0 // shards in a row that gave nothing
-	for !s.take(n) {
-		sh := &s.shards[s.room.Add(1)%numShards]
+	for !s.a.has(n) {
+		sh := s.nextShard()
 		sh.mu.Lock()
-		gave := false
-		for range 4 {
-			if !sh.evict(0, now) && (!s.noEvict || sh.sweep(8, now) == 0) {
-				break
-			}
-			gave = true
+		sh.now = max(sh.now, now)
+		_, any := sh.walk(256, s.a.segSize())
+		if !any && sh.c.noEvict {
+			any = sh.sweep(256) > 0
 		}
 		sh.mu.Unlock()
 		idle++
-		if gave {
+		if any {
 			idle = 0
 		}
-		if idle == 2*numShards {
-			return s.take(n)
+		if idle > 2*len(s.cache.shards) {
+			return s.a.has(n)
 		}
 	}
 	return true
-}
-
-// Sweep looks at the next n records of the store, removes entries that are expired or flushed, and returns how many. It
-// also goes on with what SetLimit could not evict at once. The daemon calls it from time to time.
-func (s *Store) Sweep(now grid.Time, n int) (removed int) {
-	s.tick(now.Wall)
-	const turn = 256 // records under one lock
-	for left := n; left > 0; left -= turn {
-		sh := &s.shards[s.sweepAt.Load()%numShards]
-		sh.mu.Lock()
-		before := sh.hand
-		removed += sh.sweep(min(left, turn), now.Wall)
-		if sh.hand <= before {
-			s.sweepAt.Add(1)
-		}
-		sh.mu.Unlock()
-	}
-	s.shrink(n, now.Wall)
-	return removed
-}
-
-// shrink evicts up to n entries of what is above the limit.
-func (s *Store) shrink(n int, now int64) {
-	limit := s.limit.Load()
-	for idle := 0; n > 0 && idle < numShards && s.used.Load() > limit; n-- {
-		sh := &s.shards[s.room.Add(1)%numShards]
-		sh.mu.Lock()
-		idle++
-		if sh.evict(0, max(now, sh.now)) {
-			idle = 0
-		}
-		sh.mu.Unlock()
-	}
-	for {
-		ceiling := s.ceiling.Load()
-		if ceiling == limit || s.ceiling.CompareAndSwap(ceiling, max(limit, min(ceiling, s.used.Load()))) {
-			return
-		}
-	}
 }

@@ -1,70 +1,360 @@
 package store
 
-import "sync/atomic"
+import (
+	"slices"
+	"sync/atomic"
+	"unsafe"
+)
 
-// index finds records by hash: open addressing, linear probing, removal by moving back what follows. A slot is a tag
-// (the low 32 bits of the hash, which also give the slot to begin with) and the number of a record; 0 is free.
+// index finds entries by hash. It is an array of buckets of one cache line, 8 slots each, that grows by one bucket at a
+// time and so never pauses. A slot is
 //
-// Slots are written atomically under the lock, because Store.touch reads them without it.
+//	tag 16 | frequency 2 | offset of the entry 46
+//
+// and 0 when it is free. Plain linear hashing leaves half of the buckets twice as full as the others; this is Larson's
+// variant with partial expansions, which keeps all nearly equally full. Buckets form groups of k, from groupLen to
+// 2*groupLen-1: there are N = 1<<level groups, and group g has the buckets g, g+N, g+2N, ... A group's tags are spread
+// over its buckets in order. Growing adds one bucket to the groups in turn, from group 0 to N-1 (next is the one whose
+// turn it is), and redistributes that group by tags alone. When a group gets its 2*groupLen-th bucket it becomes two of
+// groupLen, by one more bit of the hash: only then are keys read.
+//
+// An entry whose bucket is full lies in the next one of its group that is not, and everything between is full; removing
+// keeps it so by moving entries back. The few that find a whole group full are in spill.
+//
+// Of a hash, the low 16 bits are the tag, the 32 above choose the group, and the rest the grid segment.
+//
+// The shard's mutex guards it. table and state are atomic for cache.touch, which looks without the lock.
 type index struct {
-	table atomic.Pointer[[]uint64] // a power of two of slots
-	slots []uint64                 // the same
-	count int
+	a     *arena
+	hash  func(off uint64) uint64 // of the key of the entry at off
+	table atomic.Pointer[[]uint64]
+	state atomic.Uint64 // level 8 | k 8 | next 32
+	layout
+	count   int
+	spill   []spilled
+	spare   []spilled // the array that spill had before it grew last
+	scratch []uint64
 }
 
-const minSlots = 8
+type layout struct {
+	level, k, next uint32
+}
 
-func (x *index) mask() uint32 { return uint32(len(x.slots) - 1) }
+type spilled struct{ hash, slot uint64 }
 
-func (x *index) insert(tag, rec uint32) {
-	if x.count >= len(x.slots)-len(x.slots)/4 {
-		x.resize(max(minSlots, 2*len(x.slots)))
+const (
+	bucketLen  = 8
+	groupLen   = 16
+	pageShare  = pageSize / 64 // buckets a page
+	tagShift   = 48
+	freqShift  = 46
+	freqMask   = 3 << freqShift
+	freqOne    = 1 << freqShift
+	offsetMask = 1<<freqShift - 1
+
+	// Buckets are added when this share of the slots is taken.
+	loadNumerator, loadDenominator = 85, 100
+)
+
+type bucket [bucketLen]uint64
+
+func slotOf(hash, freq, off uint64) uint64 { return hash<<tagShift | freq<<freqShift | off }
+
+func (x *index) setLayout(l layout) {
+	x.layout = l
+	x.state.Store(uint64(l.level)<<56 | uint64(l.k)<<48 | uint64(l.next))
+}
+
+// init takes memory for the first group. False: there is none.
+func (x *index) init(a *arena, hash func(off uint64) uint64) bool {
+	x.a, x.hash = a, hash
+	page := a.page()
+	if page == 0 {
+		return false
 	}
+	clear(a.bytes(page, pageSize))
+	x.table.Store(&[]uint64{page})
+	x.setLayout(layout{0, groupLen, 0})
+	return true
+}
+
+// group is where a hash belongs: buckets first, first+stride, ... (len of them), beginning with number home.
+type group struct{ first, stride, len, home uint32 }
+
+func (l *layout) group(hash uint64) (g group) {
+	h := uint32(hash >> 16)
+	n := uint32(1) << l.level
+	g = group{h & (n - 1), n, l.k, 0}
+	if g.first < l.next {
+		if l.k+1 == 2*groupLen {
+			g = group{h & (2*n - 1), 2 * n, groupLen, 0}
+		} else {
+			g.len++
+		}
+	}
+	g.home = g.homeOf(hash)
+	return g
+}
+
+func (g *group) homeOf(hash uint64) uint32 { return uint32(hash&0xffff) * g.len >> 16 }
+
+// slotHome is homeOf of an entry in slot.
+func (g *group) slotHome(slot uint64) uint32 { return uint32(slot>>tagShift) * g.len >> 16 }
+
+func (x *index) buckets() int {
+	return int(x.k)<<x.level + int(x.next)
+}
+
+func (x *index) bucket(n uint32) *bucket {
+	return x.a.bucket((*x.table.Load())[n/pageShare], n)
+}
+
+// bucket is number n, which lies in that page. The buckets of a group are a power of two apart and would all fall into
+// the same sets of the processor's caches, so their order differs from page to page.
+func (a *arena) bucket(page uint64, n uint32) *bucket {
+	n ^= n / pageShare * 0x9e3779b1 >> 26
+	return (*bucket)(unsafe.Add(a.base, page+uint64(n%pageShare)*64))
+}
+
+// at is the group's bucket number j.
+func (x *index) at(g *group, j uint32) *bucket { return x.bucket(g.first + g.stride*j) }
+
+// seek goes through the slots with hash's tag until found says so, and returns that slot, or nil.
+func (x *index) seek(hash uint64, found func(off uint64) bool) *uint64 {
+	g := x.group(hash)
+	tag := hash & 0xffff
+	for n, j := uint32(0), g.home; n < g.len; n++ {
+		b := x.at(&g, j)
+		free := false
+		for i := range b {
+			s := b[i]
+			if s>>tagShift == tag && s&offsetMask != 0 && found(s&offsetMask) {
+				return &b[i]
+			}
+			free = free || s == 0
+		}
+		if free {
+			return nil
+		}
+		if j++; j == g.len {
+			j = 0
+		}
+	}
+	for i := range x.spill {
+		if s := &x.spill[i]; s.hash == hash && found(s.slot&offsetMask) {
+			return &s.slot
+		}
+	}
+	return nil
+}
+
+// room makes sure that one more entry can be inserted. False: there is no memory for that.
+func (x *index) room() bool {
+	for (x.count+1)*loadDenominator > x.buckets()*bucketLen*loadNumerator {
+		if !x.grow() {
+			return false
+		}
+	}
+	return true
+}
+
+func (x *index) insert(hash, freq, off uint64) {
 	x.count++
-	x.place(tag, rec)
+	if slot := slotOf(hash, freq, off); !x.place(hash, slot) {
+		x.spill = append(x.spill, spilled{hash, slot})
+	}
 }
 
-func (x *index) place(tag, rec uint32) {
-	mask := x.mask()
-	i := tag & mask
-	for x.slots[i] != 0 {
-		i = (i + 1) & mask
+// place puts slot into the group of hash. False: it is full.
+func (x *index) place(hash, slot uint64) bool {
+	g := x.group(hash)
+	for n, j := uint32(0), g.home; n < g.len; n++ {
+		b := x.at(&g, j)
+		for i := range b {
+			if b[i] == 0 {
+				b[i] = slot
+				return true
+			}
+		}
+		if j++; j == g.len {
+			j = 0
+		}
 	}
-	atomic.StoreUint64(&x.slots[i], uint64(tag)<<32|uint64(rec))
+	return false
 }
 
-func (x *index) remove(tag, rec uint32) {
-	mask := x.mask()
-	i := tag & mask
-	for x.slots[i] != uint64(tag)<<32|uint64(rec) {
-		i = (i + 1) & mask
-	}
-	for j := i; ; {
-		j = (j + 1) & mask
-		slot := x.slots[j]
-		if slot == 0 {
+// remove frees the slot of the entry with that hash at off.
+func (x *index) remove(hash, off uint64) {
+	g := x.group(hash)
+	tag := hash & 0xffff
+	x.count--
+	for n, j := uint32(0), g.home; n < g.len; n++ {
+		b := x.at(&g, j)
+		full, hole := true, -1
+		for i := range b {
+			if s := b[i]; s == 0 {
+				full = false
+			} else if s>>tagShift == tag && s&offsetMask == off {
+				hole = i
+			}
+		}
+		if hole >= 0 {
+			b[hole] = 0
+			if full {
+				x.fill(&g, j, hole)
+			}
+			return
+		}
+		if !full {
 			break
 		}
-		// slot may move back to the gap i if its probe passes there
-		if home := uint32(slot>>32) & mask; (j-home)&mask >= (j-i)&mask {
-			atomic.StoreUint64(&x.slots[i], slot)
-			i = j
+		if j++; j == g.len {
+			j = 0
 		}
 	}
-	atomic.StoreUint64(&x.slots[i], 0)
-	x.count--
-	if len(x.slots) > minSlots && x.count < len(x.slots)/8 {
-		x.resize(len(x.slots) / 2)
+	for i := range x.spill {
+		if x.spill[i].slot&offsetMask == off {
+			x.spill = slices.Delete(x.spill, i, i+1)
+			return
+		}
+	}
+	panic("BUG: an entry is not in the index")
+}
+
+// fill moves an entry that lies behind its home because bucket j was full into the slot that is free there now, and so
+// on from the bucket it came from.
+func (x *index) fill(g *group, j uint32, hole int) {
+	to := x.at(g, j)
+	from := j
+	for range g.len - 1 {
+		if from++; from == g.len {
+			from = 0
+		}
+		b := x.at(g, from)
+		full := true
+		moved := -1
+		for i := range b {
+			s := b[i]
+			if s == 0 {
+				full = false
+			} else if moved < 0 && (from+g.len-g.slotHome(s))%g.len >= (from+g.len-j)%g.len {
+				moved = i
+			}
+		}
+		if moved >= 0 {
+			to[hole], b[moved] = b[moved], 0
+			to, j, hole = b, from, moved
+		}
+		if !full {
+			return
+		}
+	}
+	for i := range x.spill { // the whole group was full
+		if s := x.spill[i]; x.group(s.hash).first == g.first {
+			to[hole] = s.slot
+			x.spill = slices.Delete(x.spill, i, i+1)
+			return
+		}
 	}
 }
 
-func (x *index) resize(n int) {
-	old, slots := x.slots, make([]uint64, n)
-	x.slots = slots
-	for _, slot := range old {
-		if slot != 0 {
-			x.place(uint32(slot>>32), uint32(slot))
+// grow adds a bucket. False: there is no memory for it.
+func (x *index) grow() bool {
+	n := x.buckets()
+	if t := *x.table.Load(); n == len(t)*pageShare {
+		page := x.a.page()
+		if page == 0 {
+			return false
+		}
+		clear(x.a.bytes(page, pageSize))
+		t = append(t, page)
+		x.table.Store(&t)
+	}
+	l := x.layout
+	old := group{l.next, 1 << l.level, l.k, 0}
+	all := x.scratch[:0]
+	for j := range old.len {
+		b := x.at(&old, j)
+		for i := range b {
+			if b[i] != 0 {
+				all = append(all, b[i])
+				b[i] = 0
+			}
 		}
 	}
-	x.table.Store(&slots)
+	splits := l.k+1 == 2*groupLen
+	spill := x.spill
+	x.spill = x.spare[:0]
+	x.spare = spill
+	if l.next++; l.next == 1<<l.level {
+		l.next = 0
+		if l.k++; splits {
+			l.level, l.k = l.level+1, groupLen
+		}
+	}
+	x.setLayout(l)
+	x.scratch = all
+	if splits {
+		sum := byte(0)
+		for _, s := range all { // side by side
+			sum |= *(*byte)(unsafe.Add(x.a.base, s&offsetMask+headerSize))
+		}
+		if sum == 0 && len(all) > 1<<20 {
+			panic("BUG: too many entries in a group") // it cannot be, but so the compiler keeps the loads
+		}
+		for _, s := range all {
+			if h := x.hash(s & offsetMask); !x.place(h, s) {
+				x.spill = append(x.spill, spilled{h, s})
+			}
+		}
+	} else {
+		x.spread(group{old.first, old.stride, old.len + 1, 0}, all)
+	}
+	for _, s := range spill {
+		if uint32(s.hash>>16)&(old.stride-1) != old.first || !x.place(s.hash, s.slot) {
+			x.spill = append(x.spill, s)
+		}
+	}
+	return true
+}
+
+// spread puts slots into a group that is empty.
+func (x *index) spread(g group, slots []uint64) {
+	var buckets [2 * groupLen]*bucket
+	var lens [2 * groupLen]uint8
+	for j := range g.len {
+		buckets[j] = x.at(&g, j)
+	}
+	for _, s := range slots {
+		j := g.slotHome(s)
+		tries := uint32(0)
+		for ; lens[j] == bucketLen && tries < g.len; tries++ {
+			if j++; j == g.len {
+				j = 0
+			}
+		}
+		if tries == g.len {
+			x.spill = append(x.spill, spilled{x.hash(s & offsetMask), s})
+			continue
+		}
+		buckets[j][lens[j]] = s
+		lens[j]++
+	}
+}
+
+// each calls f with the slots of the group with that hash.
+func (x *index) each(hash uint64, f func(slot uint64)) {
+	g := x.group(hash)
+	for j := range g.len {
+		for _, s := range x.at(&g, j) {
+			if s != 0 {
+				f(s)
+			}
+		}
+	}
+	for _, s := range x.spill {
+		if x.group(s.hash).first == g.first {
+			f(s.slot)
+		}
+	}
 }

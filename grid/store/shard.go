@@ -1,121 +1,117 @@
 package store
 
 import (
-	"slices"
 	"sync"
 
 	"github.com/latticed/latticed/grid"
 )
 
-// shard is one part of the entries. Everything but s is guarded by mu.
+// shard is one part of a cache's entries. Everything but c and the atomic fields of index is guarded by mu.
 type shard struct {
-	s *Store
+	c *cache
 
 	mu       sync.Mutex
 	index    index
-	records  records
-	queues   [grid.NumClasses]queue
-	inUse    uint64 // bit c: queues[c] is not empty
-	hand     uint32 // the record sweep goes on with
-	now      int64  // of the last op, for SetLimit, which is not told the time
+	queues   [numQueues]queue
+	ghost    ghost
+	walking  uint32 // the segment that is being emptied (evict.go); 0 for none
+	cleaning bool   // its live entries stay, all of them
+	debt     int    // bytes written while memory was tight for which nothing was evicted yet
+
+	sweepNext int    // the segment that sweep goes on with, by its place in the queues
+	sweeping  uint32 // that segment, if it has begun
+	sweepOff  uint32 // where in it
+	sweepLate uint32 // cache.late when it began
+
+	now      int64  // of the last op, for those who are not told the time
 	versions uint64 // the last one given out; the shard's number is in its low bits, so that they are unique in the cache
 	counts   counts
+	classes  [grid.NumClasses]class
+	scratch  []byte  // a key that is in a run
+	value    []byte  // a value that is made of parts
+	found    []found // what a scan is to bring
 
 	_ [64]byte // keeps the next shard's mutex off this one's cache lines
 }
 
 // counts are the counters of grid.Stats.
 type counts struct {
-	entries    uint64 // gauges
+	entries    uint64 // gauge
 	stored     uint64
 	getExpired uint64
 	getFlushed uint64
 }
 
-func (sh *shard) init(s *Store, number int) {
-	sh.s = s
-	sh.versions = uint64(number)
-	sh.index.resize(minSlots)
-	sh.records.top = 1
-	sh.records.blocks.Store(&[]*block{})
+// class is the statistics of a size class.
+type class struct {
+	grid.ClassStats       // Entries, Bytes and OldestUse are kept here, too
+	evictedAt       int64 // when that was, ms since 1970
 }
 
 func (sh *shard) version() uint64 {
-	sh.versions += numShards
+	sh.versions += uint64(len(sh.c.shards))
 	return sh.versions
 }
 
-// find returns the number of key's record, 0 for none.
-func (sh *shard) find(hash uint64, key []byte) uint32 {
-	tag := uint32(hash)
-	mask := sh.index.mask()
-	for i := tag & mask; ; i = (i + 1) & mask {
-		slot := sh.index.slots[i]
-		if slot == 0 {
-			return 0
-		}
-		if uint32(slot>>32) == tag {
-			if r := sh.records.at(uint32(slot)); string(r.key()) == string(key) {
-				return uint32(slot)
-			}
-		}
+// key returns the key of an entry: in the arena, or if it is in a run, in the shard's scratch.
+func (sh *shard) key(it *item) []byte {
+	if it.keyRun != 0 {
+		sh.scratch = sh.c.a.appendRun(sh.scratch[:0], it.keyRun)
+		return sh.scratch
 	}
+	return sh.c.a.bytes(it.keyAt, it.keyLen)
 }
 
-// dead tells whether r may not be seen any more, and whether a flush did that.
-func (sh *shard) dead(r *record, now int64) (dead, flushed bool) {
-	if r.epoch != sh.s.epoch.Load() || r.lastUse < sh.s.before.Load() {
+// find looks for an entry and takes it apart.
+func (sh *shard) find(hash uint64, key []byte, it *item) *uint64 {
+	return sh.index.seek(hash, func(off uint64) bool {
+		sh.c.a.load(it, off)
+		return it.keyLen == len(key) && string(sh.key(it)) == string(key)
+	})
+}
+
+// slotOf returns the slot of an entry that is there.
+func (sh *shard) slotOf(hash, off uint64) *uint64 {
+	return sh.index.seek(hash, func(o uint64) bool { return o == off })
+}
+
+// dead tells whether an entry may not be seen any more, and whether a flush did that.
+func (sh *shard) dead(it *item, now int64) (dead, flushed bool) {
+	if sh.c.a.seg(it.off).epoch != sh.c.epoch.Load() || it.lastUse < sh.c.before.Load() {
 		return true, true
 	}
-	return r.expires != 0 && r.expires <= now || r.idle != 0 && now-r.lastUse >= r.idle, false
+	return it.expired(now), false
 }
 
-// create makes an entry with an empty value that is in the index, but neither counted nor queued before settle.
-// Its buffer has room for small bytes of value.
-func (sh *shard) create(hash uint64, key []byte, small int) (uint32, *record) {
-	i := sh.records.alloc()
-	r := sh.records.at(i)
-	r.entry = entry{keyLen: uint16(len(key)), tag: uint32(hash)}
-	r.move(append(slices.Grow([]byte(nil), len(key)+small), key...))
-	sh.index.insert(r.tag, i)
-	return i, r
-}
-
-// settle counts and queues entry i under the class it has now, after a change.
-func (sh *shard) settle(i uint32, r *record) {
-	charge := r.charge()
-	if c := uint8(grid.Class(charge)); c == r.class {
-		r.bits |= used
-	} else {
-		if r.class != 0 {
-			sh.unlink(i, r)
-			r.bits &^= used
-		}
-		r.class = c
-		sh.link(i, r)
+// count and discount keep the gauges.
+func (sh *shard) count(it *item) {
+	n := it.charge()
+	k := &sh.classes[grid.Class(n)]
+	if k.Entries == 0 {
+		k.OldestUse = it.lastUse
 	}
-	q := &sh.queues[r.class]
-	q.entries++
-	q.bytes += uint64(charge)
+	k.Entries++
+	k.Bytes += uint64(n)
 	sh.counts.entries++
 }
 
-// unsettle undoes the counting, before a change.
-func (sh *shard) unsettle(r *record) {
-	charge := uint64(r.charge())
-	q := &sh.queues[r.class]
-	q.entries--
-	q.bytes -= charge
+func (sh *shard) discount(it *item) {
+	n := it.charge()
+	k := &sh.classes[grid.Class(n)]
+	k.Entries--
+	k.Bytes -= uint64(n)
 	sh.counts.entries--
 }
 
-// remove ends entry i and gives its room back.
-func (sh *shard) remove(i uint32) {
-	r := sh.records.at(i)
-	sh.s.used.Add(-int64(r.charge()))
-	sh.unsettle(r)
-	sh.unlink(i, r)
-	sh.index.remove(r.tag, i)
-	sh.s.letGo(r.run)
-	sh.records.release(i)
+// remove ends an entry and gives its room back.
+func (sh *shard) remove(hash uint64, it *item) {
+	sh.discount(it)
+	sh.index.remove(hash, it.off)
+	sh.bury(it)
+	if it.bits&inRun != 0 {
+		sh.c.letGo(it.run)
+	}
+	if it.keyRun != 0 {
+		sh.c.a.freeRun(it.keyRun)
+	}
 }

@@ -1,14 +1,3 @@
-// Package store holds the entries of one node, on the Go heap. It is the first engine and its surface is small on
-// purpose: what Store implements of package grid, New, and Sweep.
-//
-// Entries are spread over 64 shards by their hash. A shard is a mutex, an index (index.go), the records (record.go)
-// and a queue per size class for eviction (evict.go). Small values are copied in and out under the mutex; large ones
-// are runs of chunks that never change and are counted by reference (large.go), so they are read without it.
-//
-// All methods may be called from any goroutine; none blocks for longer than a bounded piece of work, except that room
-// for one large value may cost the eviction of many small ones. There are no goroutines here: the daemon calls Sweep.
-//
-// Lock order: Store.flushing, then one shard. No shard is locked while another one is.
 package store
 
 import (
@@ -17,74 +6,121 @@ import (
 	"math"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/latticed/latticed/grid"
 )
 
-// Options bound a Store. The zero Options are unbounded, which is of use to tests only.
+// Options shape a Store.
 type Options struct {
-	Limit     uint64 // bytes of all entries and reservations by grid.Charge; 0 for no bound
+	Limit     uint64 // bytes of memory to take: log segments and what is known about them; 0 for as much as can be addressed
 	MaxValue  int    // longest value; 0 for no bound
 	NoEvict   bool   // at the limit stores are Full instead of evicting
 	MaxPinned uint64 // bytes reserved or gone but still being read, then Reserve is Busy; 0 for a quarter of Limit
+
+	// Segments is how many grid segments there are, from 1 to 32768; 0 for 256. Segment gives a key's, by a hash that
+	// clients know; nil for one of the store's own. A grid segment lies in one shard.
+	Segments int
+	Segment  func(key []byte) uint16
+
+	// Heap puts the arena on Go's heap, where the race detector watches it. For tests.
+	Heap bool
 }
 
 const (
-	shardBits = 6
-	numShards = 1 << shardBits
+	maxShardBits = 6
+	maxShards    = 1 << maxShardBits
+	maxReserve   = 64 << 30 << (unsafe.Sizeof(uintptr(0)) / 8 * 3) // bytes of address space; what a slot can address is 64 TiB
 )
 
-// Store is the entries of one cache: grid.Caches for the names "" and "default", with itself as grid.Cache and
-// grid.Admin.
+// Store is the entries of one node: grid.Caches for the names "" and "default", which is also the Store itself.
 type Store struct {
-	maxValue  int
-	maxPinned int64
-	noEvict   bool
-	seed      maphash.Seed // random, so that nobody can choose keys that collide
+	*cache
+	sweepAt atomic.Uint32 // the shard Sweep goes on with
+}
 
-	limit    atomic.Int64  // what the entries are to keep to
-	ceiling  atomic.Int64  // what they keep to: above limit while SetLimit's excess is being evicted
-	epoch    atomic.Uint32 // number of flushes; an entry of an earlier one is dead
+// cache is one named cache.
+type cache struct {
+	s         *Store
+	a         *arena
+	maxValue  int
+	maxPinned atomic.Int64
+	pinnedSet bool // maxPinned does not follow the limit
+	noEvict   bool
+	seed      maphash.Seed
+	segments  uint64
+	segment   func(key []byte) uint16
+
+	epoch    atomic.Uint32 // number of flushes; what is in a segment of an earlier one is dead
 	before   atomic.Int64  // an entry last used before this moment is dead
+	late     atomic.Uint32 // how often before was moved
 	flushAt  atomic.Int64  // the moment a flush waits for; 0 for none
-	flushing sync.Mutex    // guards changes of the three above
+	flushing sync.Mutex    // guards changes of the four above
 
 	_ [64]byte // what is above is read by every op, what is below written by many
 
-	used     atomic.Int64 // charges of all entries and reservations, and of ops on their way; at most ceiling
-	reserved atomic.Int64 // of that, reservations
-	pinned   atomic.Int64 // bytes of runs that are gone but still being read
-	busy     atomic.Uint64
-	room     atomic.Uint32 // the shard makeRoom goes on with
-	sweepAt  atomic.Uint32 // the shard Sweep goes on with
-
-	shards [numShards]shard
+	reserved  atomic.Int64 // charges of reservations
+	pinned    atomic.Int64 // bytes of runs that are gone but still being read
+	busy      atomic.Uint64
+	roomAt    atomic.Uint32 // the shard makeRoom goes on with
+	limit     atomic.Uint64 // as it was asked for
+	shards    []shard
+	shardMask uint64
 }
 
-// New returns an empty Store.
-func New(o Options) *Store {
-	s := &Store{maxValue: o.MaxValue, noEvict: o.NoEvict, seed: maphash.MakeSeed()}
-	if s.maxValue == 0 {
-		s.maxValue = math.MaxInt
+// New returns an empty Store. An error says that there is no memory for it.
+func New(o Options) (*Store, error) {
+	limit := o.Limit
+	switch {
+	case limit == 0 && (o.Heap || !lazyMemory):
+		limit = 64 << 20
+	case limit == 0:
+		limit = maxReserve / 8
 	}
-	limit := clampLimit(o.Limit)
-	s.limit.Store(limit)
-	s.ceiling.Store(limit)
-	s.maxPinned = clampLimit(o.MaxPinned)
-	if o.MaxPinned == 0 {
-		s.maxPinned = limit / 4
+	limit = min(limit, maxReserve/2)
+	shards, shift := shape(int(limit))
+	if o.Limit == 0 {
+		shift = min(shift, 17)
 	}
-	for i := range s.shards {
-		s.shards[i].init(s, i)
+	segments := o.Segments
+	if segments == 0 {
+		segments = 256
 	}
-	return s
+	for shards > segments {
+		shards /= 2
+	}
+	a, err := newArena(limit, shift, o.Heap)
+	if err != nil {
+		return nil, err
+	}
+	c := &cache{
+		a: a, maxValue: o.MaxValue, noEvict: o.NoEvict, seed: maphash.MakeSeed(), segments: uint64(segments), segment: o.Segment,
+		shards: make([]shard, shards), shardMask: uint64(shards - 1),
+	}
+	if c.maxValue == 0 {
+		c.maxValue = math.MaxInt
+	}
+	c.limit.Store(limit)
+	c.pinnedSet = o.MaxPinned != 0
+	c.setPinned(limit)
+	if c.pinnedSet {
+		c.maxPinned.Store(int64(min(o.MaxPinned, math.MaxInt64)))
+	}
+	for i := range c.shards {
+		sh := &c.shards[i]
+		sh.c, sh.versions = c, uint64(i)
+		if !sh.index.init(a, sh.hashAt) {
+			return nil, fmt.Errorf("grid/store: a limit of %d bytes is too low", limit)
+		}
+	}
+	c.s = &Store{cache: c}
+	return c.s, nil
 }
 
-func clampLimit(n uint64) int64 {
-	if n == 0 || n > math.MaxInt64/2 {
-		return math.MaxInt64 / 2
+func (c *cache) setPinned(limit uint64) {
+	if !c.pinnedSet {
+		c.maxPinned.Store(int64(limit / 4))
 	}
-	return int64(n)
 }
 
 // Open returns the store itself. Names other than "" and "default" are errors.
@@ -110,23 +146,48 @@ func checkName(name string) error {
 	return nil
 }
 
-func (s *Store) shard(hash uint64) *shard { return &s.shards[hash>>(64-shardBits)] }
+// hash is keyed and keyed anew in every process, so nobody can choose keys that fall together. It is the runtime's own,
+// not xxhash: with a secret seed XXH64 still has collisions that do not depend on it (two changes in one lane that
+// cancel out whatever the state is, with probability 1/2), for keys of 64 bytes and more; a client could fill one bucket
+// with them.
+func (c *cache) hash(key []byte) uint64 { return maphash.Bytes(c.seed, key) }
+
+// segmentOf is the grid segment of a key.
+func (c *cache) segmentOf(hash uint64, key []byte) uint64 {
+	if c.segment != nil {
+		return uint64(c.segment(key))
+	}
+	return hash >> 48 * c.segments >> 16
+}
+
+func (c *cache) shard(segment uint64) *shard { return &c.shards[segment&c.shardMask] }
+
+func (c *cache) nextShard() *shard { return &c.shards[uint64(c.roomAt.Add(1))&c.shardMask] }
+
+// hashAt is the hash of the key of the entry at off.
+func (sh *shard) hashAt(off uint64) uint64 {
+	var it item
+	sh.c.a.load(&it, off)
+	return sh.c.hash(sh.key(&it))
+}
 
 // Do implements grid.Cache.
-func (s *Store) Do(b *grid.Batch) (n int) {
+func (c *cache) Do(b *grid.Batch) (n int) {
 	b.Mem = b.Mem[:0]
 	clear(b.Res[:len(b.Ops)])
-	s.tick(b.Now.Wall)
+	c.tick(b.Now.Wall)
 	for i := range b.Ops {
-		b.Ops[i].Hash = maphash.Bytes(s.seed, b.Ops[i].Key)
+		op := &b.Ops[i]
+		op.Hash = c.hash(op.Key)
+		op.Segment = uint16(c.segmentOf(op.Hash, op.Key))
 	}
-	if len(b.Ops) > 1 {
-		s.touch(b.Ops)
+	if len(b.Ops) > 1 && !c.a.heap {
+		c.touch(b.Ops)
 	}
-	c := call{s: s, b: b, now: b.Now.Wall}
+	k := call{c: c, a: c.a, b: b, now: b.Now.Wall}
 	for n < len(b.Ops) {
 		r := &b.Res[n]
-		c.do(&b.Ops[n], r)
+		k.do(&b.Ops[n], r)
 		n++
 		if r.Body != nil || len(r.Value) > 0 && len(b.Mem) >= b.Room {
 			break
@@ -136,55 +197,61 @@ func (s *Store) Do(b *grid.Batch) (n int) {
 }
 
 // touch loads what the lookups of ops will need, for all of them side by side, so that the processor waits for memory
-// once and not once per op: the slots, then the records, then the buffers. It takes no lock (a lock would put the loads
-// in order again), so what it sees is a hint, which nothing depends on; all it reads is read atomically or never changes.
-func (s *Store) touch(ops []grid.Op) {
-	var slots [grid.MaxBatch]uint64
-	var first [grid.MaxBatch]*byte
-	sum := uint64(0)
+// once and not once per op: the buckets, then what is known about each entry's segment and the entry's lines. It takes no
+// lock (a lock would put the loads in order again), so what it sees is a hint, which nothing depends on; whatever a slot
+// says lies in the arena. What goes far is loaded by loops of their own, which are short: a processor looks only some
+// hundred instructions ahead of the first load that is not there yet.
+func (c *cache) touch(ops []grid.Op) {
+	var at [grid.MaxBatch]unsafe.Pointer
 	for i := range ops {
-		x := &s.shard(ops[i].Hash).index
+		x := &c.shard(uint64(ops[i].Segment)).index
+		s := x.state.Load()
+		l := layout{uint32(s >> 56), uint32(s >> 48 & 0xff), uint32(s)}
+		g := l.group(ops[i].Hash)
 		t := *x.table.Load()
-		tag := uint32(ops[i].Hash)
-		slots[i] = atomic.LoadUint64(&t[tag&uint32(len(t)-1)])
+		n := g.first + g.stride*g.home
+		if int(n/pageShare) >= len(t) { // the layout is of after the table grew
+			n = 0
+		}
+		at[i] = unsafe.Pointer(c.a.bucket(t[n/pageShare], n))
 	}
+	sum := load(at[:len(ops)], 0)
+	end := c.a.ready.Load() - 64
+	var info [grid.MaxBatch]unsafe.Pointer
+	entries := 0
 	for i := range ops {
-		sh := s.shard(ops[i].Hash)
-		slot, tag := slots[i], uint32(ops[i].Hash)
-		if uint32(slot>>32) != tag { // somewhere behind, nearly always in the same line
-			t := *sh.index.table.Load()
-			for j := range uint32(8) {
-				if slot = atomic.LoadUint64(&t[(tag+j)&uint32(len(t)-1)]); slot == 0 || uint32(slot>>32) == tag {
-					break
-				}
+		tag := ops[i].Hash & 0xffff
+		b := (*bucket)(at[i])
+		for j := range b {
+			s := atomic.LoadUint64(&b[j])
+			if off := s & offsetMask; s>>tagShift == tag && off != 0 && off < end {
+				at[entries] = unsafe.Add(c.a.base, off)
+				info[entries] = unsafe.Pointer(c.a.seg(off))
+				entries++
+				break
 			}
 		}
-		rec := uint32(slot)
-		if blocks := *sh.records.blocks.Load(); rec != 0 && int(rec>>blockBits) < len(blocks) {
-			r := &blocks[rec>>blockBits][rec%blockLen]
-			first[i] = r.first.Load()
-			sum += r.second[0]
+	}
+	sum += load(at[:entries], 0)
+	sum += load(at[:entries], 64)
+	sum += load(info[:entries], 0)
+	long := 0
+	for _, p := range at[:entries] {
+		off := uint64(uintptr(p) - uintptr(c.a.base))
+		for n := 128; n < 512 && n < headerSize+int(c.a.u32(off)&sizeMask) && off+uint64(n) < end && long < len(info); n += 64 {
+			info[long] = unsafe.Add(p, n)
+			long++
 		}
 	}
-	for _, p := range first {
-		if p != nil {
-			sum += uint64(*p)
-		}
-	}
-	if sum > 255*grid.MaxBatch {
+	if sum += load(info[:long], 0); sum > 1<<20 {
 		panic("BUG: bytes above 255") // it cannot be, but so the compiler keeps the loads
 	}
 }
 
-// take charges n bytes if they fit.
-func (s *Store) take(n int64) bool {
-	for {
-		used := s.used.Load()
-		if used+n > s.ceiling.Load() {
-			return false
-		}
-		if s.used.CompareAndSwap(used, used+n) {
-			return true
-		}
+// load loads the lines at those addresses.
+func load(at []unsafe.Pointer, plus int) (sum int) {
+	for _, p := range at {
+		sum += int(*(*byte)(unsafe.Add(p, plus)))
 	}
+	return sum
 }

@@ -20,7 +20,7 @@ type rig struct {
 }
 
 func newRig(t *testing.T, o store.Options) *rig {
-	return &rig{t: t, s: store.New(o), b: grid.NewBatch(1 << 16), now: 1_000_000}
+	return &rig{t: t, s: newStore(t, o), b: grid.NewBatch(1 << 16), now: 1_000_000}
 }
 
 func (g *rig) do(ops ...grid.Op) []grid.Result {
@@ -71,7 +71,7 @@ func (g *rig) stats() (s grid.Stats) {
 	return s
 }
 
-// TestAllocs counts allocations: none for reading and for overwriting, one or two for a new entry.
+// TestAllocs counts allocations: none, but for the scratch of a shard.
 func TestAllocs(t *testing.T) {
 	g := newRig(t, store.Options{Limit: 1 << 30})
 	value := bytes.Repeat([]byte("v"), 100)
@@ -107,7 +107,7 @@ func TestAllocs(t *testing.T) {
 	for i := range cap(fresh) {
 		fresh = append(fresh, fmt.Append(nil, "new", i))
 	}
-	f("new", 2*16+8, func(int) grid.Op { // one or two for each buffer, and the growth of index and records
+	f("new", 0, func(int) grid.Op {
 		key := fresh[0]
 		fresh = fresh[1:]
 		return grid.Op{Kind: grid.Put, Key: key, Value: value}
@@ -173,11 +173,11 @@ func TestEvictsAnywhere(t *testing.T) {
 	for i := range 100_000 {
 		g.store(fmt.Sprint("small", i), nil)
 	}
-	large := make([]byte, limit-1000)
+	large := make([]byte, limit*3/4)
 	for range 3 {
 		g.store("large", large)
-		if s := g.stats(); s.Bytes > limit || !g.has("large") {
-			t.Fatalf("got %d bytes, large value there: %t, want at most %d and true", s.Bytes, g.has("large"), limit)
+		if s := g.stats(); s.Memory > limit || !g.has("large") {
+			t.Fatalf("got %d bytes taken, large value there: %t, want at most %d and true", s.Memory, g.has("large"), limit)
 		}
 		for i := range 1000 {
 			g.store(fmt.Sprint("small", i), nil)
@@ -253,32 +253,41 @@ func TestSweep(t *testing.T) {
 }
 
 func TestSetLimit(t *testing.T) {
-	g := newRig(t, store.Options{Limit: 64 << 20})
-	const entries = 100_000
-	for i := range entries {
-		g.store(fmt.Sprint("key", i), make([]byte, 100))
+	const limit = 16 << 20
+	g := newRig(t, store.Options{Limit: limit})
+	fill := func(n int) {
+		for i := range n {
+			g.store(fmt.Sprint("key", i), make([]byte, 1000))
+		}
 	}
-	full := g.stats().Bytes
-	if !g.s.SetLimit(full / 2) {
+	fill(20_000)
+	if s := g.stats(); s.Memory > limit || s.Memory < limit*9/10 {
+		t.Fatalf("filled: got %d bytes taken, want at most %d and nearly that", s.Memory, limit)
+	}
+	if !g.s.SetLimit(limit / 2) {
 		t.Fatal("SetLimit: got false")
 	}
-	for range 20 { // the rest, bit by bit; stores in between never add up to more
-		before := g.stats().Bytes
+	for g.stats().Memory > limit/2 { // the rest, bit by bit; stores in between never add up to more
+		before := g.stats().Memory
 		g.store("new", make([]byte, 1000))
-		if s := g.stats(); s.Bytes > max(before, full/2) {
-			t.Fatalf("got %d bytes after %d, limit %d", s.Bytes, before, s.Limit)
+		if s := g.stats(); s.Memory > before {
+			t.Fatalf("got %d bytes after %d, limit %d", s.Memory, before, s.Limit)
 		}
-		g.s.Sweep(grid.Time{Wall: g.now}, 10_000)
+		if g.s.Sweep(grid.Time{Wall: g.now}, 10_000); g.stats().Memory == before {
+			t.Fatalf("got %d bytes before and after a Sweep, limit %d", before, limit/2)
+		}
 	}
-	if s := g.stats(); s.Bytes > full/2 || s.Bytes < full/2-5000 || s.Limit != full/2 {
-		t.Errorf("got %d bytes, limit %d, want %d", s.Bytes, s.Limit, full/2)
+	fill(10_000)
+	if s := g.stats(); s.Memory > limit/2 || s.Memory < limit*4/10 || s.Limit != limit/2 {
+		t.Errorf("lowered: got %d bytes taken, limit %d, want nearly %d", s.Memory, s.Limit, limit/2)
 	}
-	g.s.SetLimit(full)
-	for i := range entries {
-		g.store(fmt.Sprint("key", i), make([]byte, 100))
+	g.s.SetLimit(4 * limit)
+	fill(70_000)
+	if s := g.stats(); s.Memory < limit*36/10 || s.Memory > 4*limit {
+		t.Errorf("raised: got %d bytes taken, want nearly %d", s.Memory, 4*limit)
 	}
-	if s := g.stats(); s.Bytes < full-5000 {
-		t.Errorf("limit raised: got %d bytes, want %d", s.Bytes, full)
+	if g.s.SetLimit(1 << 62) {
+		t.Error("SetLimit above what was reserved: got true")
 	}
 	n := newRig(t, store.Options{Limit: 1 << 20, NoEvict: true})
 	n.store("k", make([]byte, 1000))
@@ -290,7 +299,7 @@ func TestSetLimit(t *testing.T) {
 // TestBudget has goroutines fill, evict, reserve and remove at the limit; in the end nothing is left over.
 func TestBudget(t *testing.T) {
 	const limit = 4 << 20
-	s := store.New(store.Options{Limit: limit})
+	s := newStore(t, store.Options{Limit: limit, Heap: true})
 	var all sync.WaitGroup
 	for w := range 4 {
 		g := &rig{t: t, s: s, b: grid.NewBatch(1 << 16), now: 1_000_000}
@@ -307,8 +316,8 @@ func TestBudget(t *testing.T) {
 					t.Errorf("put of %d bytes: got code %d", n, code)
 				}
 				g.do(grid.Op{Kind: grid.Append, Key: fmt.Append(nil, "shared", i%5), Ask: grid.Vivify, Value: make([]byte, 500), Arg: 40_000})
-				if st := g.stats(); st.Bytes > limit {
-					t.Errorf("got %d bytes, want at most %d", st.Bytes, limit)
+				if st := g.stats(); st.Memory > limit {
+					t.Errorf("got %d bytes taken, want at most %d", st.Memory, limit)
 				}
 			}
 		})
@@ -320,5 +329,5 @@ func TestBudget(t *testing.T) {
 	if st := g.stats(); st.Bytes != 0 || st.Entries != 0 || st.Reserved != 0 {
 		t.Errorf("emptied: got %d bytes, %d entries, %d reserved, want 0", st.Bytes, st.Entries, st.Reserved)
 	}
-	g.store("all", make([]byte, limit-100)) // nothing of the budget was lost
+	g.store("all", make([]byte, limit*7/8)) // nothing of the budget was lost
 }

@@ -8,8 +8,17 @@ import (
 	"github.com/latticed/latticed/grid/store"
 )
 
-func open(_ *testing.T, o gridtest.Options) grid.Caches {
-	return store.New(store.Options{Limit: o.Limit, MaxValue: o.MaxValue, NoEvict: o.NoEvict, MaxPinned: o.MaxPinned})
+func open(t *testing.T, o gridtest.Options) grid.Caches {
+	return newStore(t, store.Options{Limit: o.Limit, MaxValue: o.MaxValue, NoEvict: o.NoEvict, MaxPinned: o.MaxPinned})
+}
+
+func newStore(t testing.TB, o store.Options) *store.Store {
+	t.Helper()
+	s, err := store.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 func TestStore(t *testing.T) { gridtest.TestCaches(t, open) }

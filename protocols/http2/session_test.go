@@ -60,7 +60,13 @@ func greeted(t testing.TB, caches grid.Caches, settings ...xhttp2.Setting) *clie
 	return c
 }
 
-func newStore() *store.Store { return store.New(store.Options{Limit: 64 << 20, MaxValue: 16 << 20}) }
+func newStore() *store.Store {
+	s, err := store.New(store.Options{Limit: 64 << 20, MaxValue: 16 << 20})
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
 
 func (c *client) must(err error) {
 	c.t.Helper()

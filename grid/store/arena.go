@@ -1,0 +1,271 @@
+package store
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"math/bits"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+)
+
+// arena is all memory of a Store: one reservation, named by offsets from its beginning. In front lies the table of
+// what is known about each log segment (info), behind it are the log segments. A log segment is free, belongs to a
+// shard that writes entries into it (log.go), or is cut into pages for large values and the index (pages.go).
+//
+// The bytes of a log segment, and those fields of its info that log.go uses, belong to the shard that has it. mu
+// guards everything else; it is taken last.
+type arena struct {
+	mem   []byte
+	base  unsafe.Pointer
+	info  []info
+	shift uint // a log segment is 1<<shift bytes
+	heap  bool // mem is on Go's heap, for the race detector, which does not watch other memory
+	huge  bool
+	first uint32 // the first log segment behind info
+	warm  int    // free log segments that stay resident
+
+	ready atomic.Uint64 // bytes from the beginning that are committed
+
+	mu     sync.Mutex
+	limit  atomic.Int64 // log segments that may be taken; changed with mu locked
+	used   int          // that are
+	top    uint32       // the first that never was
+	freed  []uint32     // taken once and free again
+	cold   []uint32     // of these, the ones that were given back to the system
+	pages  pages
+	spared atomic.Int64 // limit - used
+}
+
+// info is what is known about a log segment, in one cache line. The first 32 bytes of a segment that is cut into pages are
+// its map of free pages.
+type info struct {
+	start       int64 // times in entries are relative to this
+	expires     int64 // no entry expires before
+	expiresNext int64 // the same for what the sweep that is under way has passed
+	_           int64
+	used        uint32 // bytes written
+	dead        uint32 // of these, bytes of entries that are gone
+	hand        uint32 // where walking goes on
+	epoch       uint32 // number of flushes when it was begun
+	swept       uint32 // number of late flushes when it was swept last
+	freePages   int32
+	place       int32 // in pages.partial
+	queue       uint8
+	open        bool
+}
+
+func (i *info) free() *[4]uint64 { return (*[4]uint64)(unsafe.Pointer(i)) }
+
+const (
+	infoSize    = int(unsafe.Sizeof(info{}))
+	minSegShift = 15
+	maxSegShift = 20
+	commitStep  = 32 << 20
+)
+
+// shape says how many shards and how large log segments suit a limit.
+func shape(limit int) (shards int, shift uint) {
+	shards = 1 << min(maxShardBits, max(0, bits.Len(uint(limit>>21))-1))
+	per := max(1, limit/shards/128)
+	return shards, uint(min(maxSegShift, max(minSegShift, bits.Len(uint(per))-1)))
+}
+
+func newArena(limit uint64, shift uint, heap bool) (*arena, error) {
+	a := &arena{shift: shift, heap: heap}
+	seg := 1 << shift
+	want := limit
+	switch {
+	case heap || !lazyMemory:
+	case limit > maxReserve/8:
+		want = maxReserve
+	default:
+		want = max(8*limit, 1<<30) // so that the limit can be raised
+	}
+	var err error
+	for {
+		n := int(want/uint64(seg)) + 1
+		table := ((n+n/8+1)*infoSize + seg - 1) / seg // with room for what is known of itself
+		total := (n + table) * seg
+		if heap {
+			a.mem = make([]byte, total)
+		} else {
+			a.mem, err = reserve(total)
+		}
+		if err == nil {
+			a.base = unsafe.Pointer(unsafe.SliceData(a.mem))
+			a.info = unsafe.Slice((*info)(a.base), n+table)
+			a.first, a.top = uint32(table), uint32(table)
+			break
+		}
+		if want/2 < limit {
+			return nil, fmt.Errorf("grid/store: reserve %d bytes of address space: %w; lower the memory limit, or raise the limit on address space (ulimit -v)", total, err)
+		}
+		want /= 2
+	}
+	if !heap {
+		mem := a.mem
+		runtime.AddCleanup(a, func(mem []byte) { unreserve(mem) }, mem)
+	}
+	a.huge = limit >= 64<<20
+	if err := a.commit(uint64(a.top) << shift); err != nil {
+		return nil, fmt.Errorf("grid/store: commit the first %d bytes of the arena: %w", a.top<<shift, err)
+	}
+	a.pages.init(a)
+	if !a.setLimit(limit) {
+		panic("BUG: the limit is above what was reserved for it")
+	}
+	return a, nil
+}
+
+// commit makes everything below end usable. mu is locked, or nobody else is there.
+func (a *arena) commit(end uint64) error {
+	if a.heap {
+		a.ready.Store(uint64(len(a.mem)))
+		return nil
+	}
+	from := a.ready.Load()
+	if end <= from {
+		return nil
+	}
+	end = min(uint64(len(a.mem)), (end+commitStep-1)/commitStep*commitStep)
+	if err := commit(a.mem[from:end]); err != nil {
+		return err
+	}
+	if a.huge {
+		huge(a.mem[from:end])
+	}
+	a.ready.Store(end)
+	return nil
+}
+
+func (a *arena) segSize() int { return 1 << a.shift }
+
+// setLimit changes how much may be taken. False: more than was reserved.
+func (a *arena) setLimit(limit uint64) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n := int(min(limit, math.MaxInt/2)) / (a.segSize() + infoSize)
+	if n > len(a.info)-int(a.first) {
+		return false
+	}
+	n = max(n, 1)
+	a.limit.Store(int64(n))
+	a.warm = n/32 + 4
+	a.count()
+	return true
+}
+
+func (a *arena) count() { a.spared.Store(int64(a.most() - a.used)) }
+
+// Of the log segments within the limit some are for moving entries only: moving is how room is made. When fewer than
+// low are left, who stores pays by evicting.
+func (a *arena) hard() int { return 1 + a.most()/256 }
+
+func (a *arena) low() int { return a.hard() + 1 + min(maxShards, a.most()/64) }
+
+// tight tells whether room must be made.
+func (a *arena) tight() bool { return int(a.spared.Load()) < a.low() }
+
+// memory is what is taken, in bytes.
+func (a *arena) memory() uint64 {
+	return uint64(a.limit.Load()-a.spared.Load()) * uint64(a.segSize()+infoSize)
+}
+
+// most is how many log segments may be taken.
+func (a *arena) most() int { return int(a.limit.Load()) }
+
+// take takes a log segment, 0 if there is none. Those kept for moving are taken only if moving.
+func (a *arena) take(moving bool) uint32 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.takeLocked(moving)
+}
+
+func (a *arena) takeLocked(moving bool) (seg uint32) {
+	room := a.most() - a.used
+	if !moving {
+		room -= a.hard()
+	}
+	if room <= 0 {
+		return 0
+	}
+	switch {
+	case len(a.freed) > 0:
+		seg = a.freed[len(a.freed)-1]
+		a.freed = a.freed[:len(a.freed)-1]
+	case len(a.cold) > 0:
+		seg = a.cold[len(a.cold)-1]
+		a.cold = a.cold[:len(a.cold)-1]
+	case int(a.top) < len(a.info) && a.commit(uint64(a.top+1)<<a.shift) == nil:
+		seg = a.top
+		a.top++
+	default:
+		return 0
+	}
+	a.info[seg] = info{}
+	a.used++
+	a.count()
+	return seg
+}
+
+func (a *arena) give(seg uint32) {
+	a.mu.Lock()
+	a.giveLocked(seg)
+	a.mu.Unlock()
+}
+
+func (a *arena) giveLocked(seg uint32) {
+	a.freed = append(a.freed, seg)
+	a.used--
+	a.count()
+}
+
+// cool gives the memory of free log segments back to the system, but for some that will be wanted soon.
+func (a *arena) cool() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	keep := min(a.warm, max(0, a.most()-a.used))
+	for n := 0; len(a.freed) > keep && n < 64; n++ {
+		seg := a.freed[0]
+		a.freed = a.freed[1:]
+		if !a.heap {
+			release(a.mem[uint64(seg)<<a.shift : uint64(seg+1)<<a.shift])
+		}
+		a.cold = append(a.cold, seg)
+	}
+}
+
+// The bytes of the arena. Nothing is aligned but index buckets and runs.
+
+func (a *arena) bytes(off uint64, n int) []byte {
+	return unsafe.Slice((*byte)(unsafe.Add(a.base, off)), n)
+}
+
+func (a *arena) u16(off uint64) uint16 {
+	return binary.LittleEndian.Uint16((*[2]byte)(unsafe.Add(a.base, off))[:])
+}
+
+func (a *arena) u32(off uint64) uint32 {
+	return binary.LittleEndian.Uint32((*[4]byte)(unsafe.Add(a.base, off))[:])
+}
+
+func (a *arena) u64(off uint64) uint64 {
+	return binary.LittleEndian.Uint64((*[8]byte)(unsafe.Add(a.base, off))[:])
+}
+
+func (a *arena) put16(off uint64, v uint16) {
+	binary.LittleEndian.PutUint16((*[2]byte)(unsafe.Add(a.base, off))[:], v)
+}
+
+func (a *arena) put32(off uint64, v uint32) {
+	binary.LittleEndian.PutUint32((*[4]byte)(unsafe.Add(a.base, off))[:], v)
+}
+
+func (a *arena) put64(off uint64, v uint64) {
+	binary.LittleEndian.PutUint64((*[8]byte)(unsafe.Add(a.base, off))[:], v)
+}
+
+func (a *arena) seg(off uint64) *info { return &a.info[off>>a.shift] }

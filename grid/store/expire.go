@@ -1,0 +1,121 @@
+package store
+
+import (
+	"math"
+
+	"github.com/latticed/latticed/grid"
+)
+
+// Readers see no expired entry. Those that nobody reads are found by the sweep, which goes through log segments in the
+// order they lie in memory. It passes over those in which nothing can have expired (info.expires) without a look, so
+// entries without lifespan cost it nothing.
+
+// Sweep looks at the next n entries of the store, removes those that are expired or flushed, and returns how many. It
+// also goes on with what SetLimit could not evict at once, and gives memory that is not needed back to the system. The
+// daemon calls it from time to time.
+func (s *Store) Sweep(now grid.Time, n int) (removed int) {
+	const turn = 64 // entries under one lock
+	s.tick(now.Wall)
+	for passed := 0; n > 0 && passed < len(s.shards); {
+		sh := &s.shards[int(s.sweepAt.Load())%len(s.shards)]
+		sh.mu.Lock()
+		sh.now = max(sh.now, now.Wall)
+		looked, gone, end := sh.sweepSome(min(n, turn))
+		sh.mu.Unlock()
+		removed += gone
+		n -= looked + 1
+		if end {
+			passed++
+			s.sweepAt.Add(1)
+		}
+	}
+	s.shrink(now.Wall)
+	s.a.cool()
+	return removed
+}
+
+// sweep is for who needs room where nothing is evicted: it looks at up to n entries and returns how many it removed.
+func (sh *shard) sweep(n int) (removed int) {
+	for ends := 0; n > 0 && ends < 2; {
+		looked, gone, end := sh.sweepSome(n)
+		n -= looked + 1
+		removed += gone
+		if end {
+			ends++
+		}
+	}
+	return removed
+}
+
+// sweepSome looks at up to n entries of the next segment in which something may have expired, and tells whether it
+// passed the shard's last one.
+func (sh *shard) sweepSome(n int) (looked, removed int, end bool) {
+	a := sh.c.a
+	p, m := sh.queues[probation].segs, sh.queues[main].segs
+	var seg uint32
+	for {
+		switch i := sh.sweepNext; {
+		case i < len(p):
+			seg = p[i]
+		case i-len(p) < len(m):
+			seg = m[i-len(p)]
+		default:
+			sh.sweepNext, sh.sweeping = 0, 0
+			return looked, removed, true
+		}
+		s := &a.info[seg]
+		if s.expires <= sh.now || s.epoch != sh.c.epoch.Load() || s.swept != sh.c.late.Load() {
+			break
+		}
+		sh.sweepNext++
+	}
+	s := &a.info[seg]
+	if seg != sh.sweeping {
+		sh.sweeping, sh.sweepOff, sh.sweepLate = seg, 0, sh.c.late.Load()
+		s.expiresNext = math.MaxInt64
+	}
+	epoch := s.epoch
+	for ; looked < n && sh.sweepOff < s.used; looked++ {
+		var it item
+		off := uint64(seg)<<a.shift + uint64(sh.sweepOff)
+		a.load(&it, off)
+		sh.sweepOff += uint32(it.alloc)
+		if a.u32(off)&gone != 0 {
+			continue
+		}
+		if dead, _ := sh.dead(&it, sh.now); !dead {
+			s.expiresNext = min(s.expiresNext, it.end())
+			continue
+		}
+		removed++
+		sh.reclaim(sh.c.hash(sh.key(&it)), &it)
+		if !sh.has(seg) || s.epoch != epoch || s.used == 0 { // nothing was left in it
+			sh.sweeping = 0
+			return looked + 1, removed, false
+		}
+	}
+	if sh.sweepOff >= s.used {
+		s.expires, s.swept = s.expiresNext, sh.sweepLate
+		sh.sweeping = 0
+		sh.sweepNext++
+	}
+	return looked, removed, false
+}
+
+// has tells whether seg is where the sweep stands.
+func (sh *shard) has(seg uint32) bool {
+	p, m := sh.queues[probation].segs, sh.queues[main].segs
+	i := sh.sweepNext
+	return i < len(p) && p[i] == seg || i >= len(p) && i-len(p) < len(m) && m[i-len(p)] == seg
+}
+
+// shrink evicts some of what is above the limit.
+func (s *Store) shrink(now int64) {
+	for n := 0; n < 64 && s.a.spared.Load() < 0; n++ {
+		sh := s.nextShard()
+		sh.mu.Lock()
+		sh.now = max(sh.now, now)
+		sh.walk(256, s.a.segSize())
+		sh.mu.Unlock()
+	}
+}

@@ -1,0 +1,64 @@
+//go:build !race
+
+package store_test
+
+import (
+	"math/rand/v2"
+	"runtime"
+	"testing"
+
+	"github.com/latticed/latticed/grid"
+	"github.com/latticed/latticed/grid/store"
+)
+
+// TestFootprint holds what an entry of 16 + 100 bytes takes, with index, open segments and what else there is, to the
+// budget: 145 bytes, 155 with flags and a lifespan, 165 after rewriting 60 % at random.
+func TestFootprint(t *testing.T) {
+	const entries = 1_000_000
+	f := func(name string, op grid.Op, most float64) {
+		t.Helper()
+		heap := func() int64 {
+			runtime.GC()
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			return int64(m.HeapAlloc)
+		}
+		before := heap()
+		s := newStore(t, store.Options{Limit: 256 << 20})
+		b := grid.NewBatch(1 << 16)
+		op.Kind, op.Value = grid.Put, make([]byte, 100)
+		var keys [grid.MaxBatch][16]byte
+		put := func(n int, next func(i int) uint64) {
+			for i := 0; i < n; {
+				b.Reset()
+				b.Now.Wall = 1_700_000_000_000 + int64(i)/100
+				for j := range grid.MaxBatch {
+					to := b.Add()
+					*to = op
+					to.Key = appendKey(keys[j][:0], next(i))
+					i++
+				}
+				s.Do(b)
+			}
+		}
+		measure := func(what string, most float64) {
+			t.Helper()
+			var st grid.Stats
+			s.Stats(&st, grid.Time{})
+			grown := heap() - before
+			per := (float64(st.Memory) + float64(grown)) / entries
+			t.Logf("%s, %s: %.1f bytes an entry, heap %d bytes", name, what, per, grown)
+			if st.Entries != entries || per > most || grown > 4<<20 {
+				t.Errorf("%s, %s: got %d entries, %.1f bytes each, %d bytes of heap, want %d, at most %.0f and 4 MiB", name, what, st.Entries, per, grown, entries, most)
+			}
+		}
+		put(entries, func(i int) uint64 { return uint64(i) })
+		measure("filled", most)
+		rng := rand.New(rand.NewPCG(1, 2))
+		put(entries*6/10, func(int) uint64 { return rng.Uint64N(entries) })
+		measure("rewritten", 165)
+		runtime.KeepAlive(s)
+	}
+	f("plain", grid.Op{}, 145)
+	f("flags and lifespan", grid.Op{Flags: 1, TTL: 3600_000}, 155)
+}

@@ -1,0 +1,119 @@
+package store
+
+import (
+	"math"
+	"slices"
+)
+
+// A shard writes its entries into log segments, one after the other. Segments stand in two queues, in the order they
+// were begun: probation, where what is new goes, and main.
+const (
+	probation = iota
+	main
+	numQueues
+)
+
+type queue struct {
+	segs   []uint32 // the oldest first; the last one may be open
+	open   uint32   // the segment that is written to; 0 for none
+	weight int64    // of its entries
+}
+
+// alloc returns room for an entry of n bytes, or 0. A segment for moving may be one of those kept for that.
+func (sh *shard) alloc(queue uint8, n int, moving bool) uint64 {
+	a, q := sh.c.a, &sh.queues[queue]
+	if q.open != 0 {
+		s := &a.info[q.open]
+		if int(s.used)+n <= a.segSize() && s.epoch == sh.c.epoch.Load() {
+			off := uint64(q.open)<<a.shift + uint64(s.used)
+			s.used += uint32(n)
+			return off
+		}
+	}
+	seg := a.take(moving)
+	if seg == 0 {
+		return 0
+	}
+	sh.seal(queue)
+	s := &a.info[seg]
+	s.queue, s.open = queue, true
+	sh.fresh(s)
+	s.used = uint32(n)
+	q.open = seg
+	q.segs = append(q.segs, seg)
+	return uint64(seg) << a.shift
+}
+
+// seal ends writing to the open segment of a queue.
+func (sh *shard) seal(queue uint8) {
+	q := &sh.queues[queue]
+	if seg := q.open; seg != 0 {
+		q.open = 0
+		sh.c.a.info[seg].open = false
+		sh.tidy(seg)
+	}
+}
+
+// tidy frees a segment in which nothing is left.
+func (sh *shard) tidy(seg uint32) {
+	s := &sh.c.a.info[seg]
+	if s.dead < s.used || seg == sh.walking {
+		return
+	}
+	if s.open { // goes on from its beginning
+		sh.fresh(s)
+		return
+	}
+	sh.drop(seg)
+}
+
+func (sh *shard) fresh(s *info) {
+	s.used, s.dead, s.hand = 0, 0, 0
+	s.start, s.expires, s.expiresNext = sh.now-startBias, math.MaxInt64, math.MaxInt64
+	s.epoch, s.swept = sh.c.epoch.Load(), sh.c.late.Load()
+}
+
+// drop gives a segment back.
+func (sh *shard) drop(seg uint32) {
+	q := &sh.queues[sh.c.a.info[seg].queue]
+	i := slices.Index(q.segs, seg)
+	q.segs = slices.Delete(q.segs, i, i+1)
+	sh.c.a.give(seg)
+}
+
+// bury makes the bytes of an entry dead, not the entry's run.
+func (sh *shard) bury(it *item) {
+	a := sh.c.a
+	a.put32(it.off, a.u32(it.off)|gone)
+	s := a.seg(it.off)
+	s.dead += uint32(it.alloc)
+	sh.queues[s.queue].weight -= int64(it.weight())
+	sh.tidy(uint32(it.off >> a.shift))
+}
+
+// move writes an entry anew at the end of a queue. False: there is no room.
+func (sh *shard) move(it *item, slot *uint64, queue uint8, freq uint64) bool {
+	a := sh.c.a
+	// the form depends on the segment; the longest is 9 bytes longer
+	n := it.measure(a, sh.now-startBias)
+	if open := sh.queues[queue].open; open != 0 {
+		n = max(n, it.measure(a, a.info[open].start))
+	}
+	off := sh.alloc(queue, n, true)
+	if off == 0 {
+		return false
+	}
+	from := *it
+	if from.keyLen <= a.maxKey() {
+		a.write(it, off, n, a.bytes(from.keyAt, from.keyLen))
+	} else {
+		a.write(it, off, n, nil)
+	}
+	if it.bits&inRun == 0 {
+		copy(a.bytes(it.valueAt, it.size), a.bytes(from.valueAt, it.size))
+	}
+	*slot = *slot&^(freqMask|offsetMask) | freq<<freqShift | off
+	sh.queues[queue].weight += int64(it.weight())
+	sh.bury(&from)
+	return true
+}

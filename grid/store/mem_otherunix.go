@@ -1,0 +1,7 @@
+//go:build unix && !linux
+
+package store
+
+const noReserve = 0
+
+func huge([]byte) {}

@@ -223,6 +223,38 @@ func TestAnswers(t *testing.T) {
 		"ISPN012010: Cache with name 'none' not found amongst the configured caches"))
 	f(v1+"GET http://localhost/rest/v3/caches/default/entries/k HTTP/1.1\r\nHost: a\r\n\r\n", stored+whole)
 
+	// Media types.
+	typed := func(kind, tag, body string) string {
+		return fmt.Sprintf("HTTP/1.1 200 OK\nContent-Type: %s\nEtag: %s\nContent-Length: %d\n\n%s", kind, tag, len(body), body)
+	}
+	f(put("k", "hello", text)+get("k", "Accept: application/xml"), "HTTP/1.1 204 No Content\nEtag: 1671093224\n\n"+
+		typed("application/xml", "1834942906", "<string>hello</string>"))
+	f(put("k", "hello", text)+get("k", "Accept: image/png, application/json;q=0.5, text/plain;q=0.1"), "HTTP/1.1 204 No Content\nEtag: 1671093224\n\n"+
+		says("400 Bad Request", "ISPN000655: Unable to convert text content to JSON: 'hello'"))
+	f(v1+get("k", "Accept: text/plain;q=0.1, application/octet-stream;q=0.9"), stored+typed("application/octet-stream", "1461965704", "v1"))
+	f(v1+get("k", "Accept: application/octet-stream; encoding=hex")+get("k", "If-None-Match: 1461965704", "Accept: application/octet-stream; encoding=hex"),
+		stored+typed("application/octet-stream; encoding=hex", "-371378741", "0x7631")+typed("application/octet-stream; encoding=hex", "-371378741", "0x7631"))
+	f(v1+get("k", "Accept: text/plain; charset=utf-8"), stored+typed("text/plain; charset=utf-8", "1461965704", "v1"))
+	f(v1+get("k", "Accept: foo"), stored+says("406 Not Acceptable", "Data format not supported"))
+	f(v1+get("k", "Accept: text/plain;q=0"), stored+says("406 Not Acceptable", "ISPN012007: Cannot convert to text/plain;q=0"))
+	f(put("k", "gr\xfcn", "Content-Type: text/plain; charset=ISO-8859-1")+get("k")+get("k", "Accept: text/plain; charset=iso-8859-1"),
+		"HTTP/1.1 204 No Content\nEtag: 109341276\n\n"+typed("text/plain", "109341276", "gr\u00fcn")+
+			typed("text/plain; charset=iso-8859-1", "-1640146074", "gr\xfcn"))
+	f(put("k", "v", "Content-Type: text/plain; charset=nonsense"), says("400 Bad Request", "nonsense"))
+	f(put("k", "0x7631", "Content-Type: application/octet-stream; encoding=hex")+get("k"), stored+typed("application/octet-stream", "1461965704", "v1"))
+	f(put("k", `{"a":1}`, "Content-Type: application/json")+get("k", "Accept: */*"), "HTTP/1.1 204 No Content\nEtag: -445921324\n\n"+
+		typed("application/json", "-445921324", `{"a":1}`))
+	f(put("k", "v", "Content-Encoding: br"), "HTTP/1.1 415 Unsupported Media Type\nContent-Length: 0\n\n")
+	f(put("k", "not gzip", "Content-Encoding: gzip"), says("400 Bad Request", "the body is not what its Content-Encoding says"))
+	f(put("a2V5", "v1", "Key-Content-Type: application/octet-stream", text)+get("key")+get("0x6b6579", "Key-Content-Type: application/octet-stream; encoding=hex"),
+		stored+whole+whole)
+	f(put("0042", "v1", "Key-Content-Type: application/x-java-object;type=java.lang.Integer", text)+get("42"), stored+whole)
+	f(put("x", "v1", "Key-Content-Type: application/x-java-object;type=java.lang.Integer"),
+		says("400 Bad Request", `For input string: "x"`))
+	f(put("k", "v1", text, "Memcached-Flags: 7")+get("k"), stored+strings.Replace(whole, "\nContent-Length", "\nMemcached-Flags: 7\nContent-Length", 1))
+	f(v1+get("k?extended"), stored+strings.Replace(whole, "\nContent-Length", "\nCluster-Primary-Owner: 0.0.0.0\nCluster-Backup-Owners: 0.0.0.0\n"+
+		"Cluster-Node-Name: 0.0.0.0\nCluster-Server-Address: 0.0.0.0\nContent-Length", 1))
+
 	// Whole caches.
 	chunks := func(parts ...string) (s string) {
 		for _, p := range append(parts, "") {
@@ -353,6 +385,8 @@ func scripts() []string {
 		put("k", strings.Repeat("v", 120_000)) + get("k") + "junk\r\n\r\n",
 		get("a") + "GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n" + get("a"),
 		put("k", strings.Repeat("v", 16<<10)) + strings.Repeat(get("k"), 40),
+		put("l", large, "Content-Type: text/plain") + get("l", "Accept-Encoding: gzip") + get("l", "Accept-Encoding: zstd") + get("l", "Accept-Encoding: deflate") +
+			get("l", "Accept: application/xml") + get("l", "Accept: application/json") + get("l", "Accept: text/plain; charset=UTF-16", "If-None-Match: 5") + get("l"),
 		put("k", strings.Repeat("\u00fc\"\n", 12000)) + on("GET", "?action=entries") + put("k", "2") + on("GET", "?action=entries&metadata=true") +
 			on("GET", "?action=keys") + on("GET", "?action=size") + on("POST", "?action=clear") + on("GET", "?action=size") + on("GET", "?action=keys") + get("k") +
 			put("k", large) + on("GET", "?action=entries&content-negotiation=true") + on("GET", "?action=keys", "Connection: close"),
@@ -415,7 +449,7 @@ func TestStepAllocatesNothing(t *testing.T) {
 	for _, request := range []string{
 		get("k"), get("k", "User-Agent: curl/8", "Accept: */*", "If-None-Match: 17"), verb("HEAD", "a%20b"), put("k", "value"),
 		put("k", "value", "Content-Type: text/plain; charset=utf-8", "timeToLiveSeconds: 60"), verb("DELETE", "k"),
-		put("k", "value", "If-Match: *"),
+		put("k", "value", "If-Match: *"), get("k", "Accept: text/html, text/plain;q=0.9", "Accept-Encoding: gzip, zstd"),
 	} {
 		p := http1.New(http1.Options{Service: rest.New(rest.Options{})})
 		s := p.Open(&protocols.Env{Caches: stub{}, Limits: protocols.DefaultLimits})

@@ -80,9 +80,9 @@ func OfAttr(attr uint16) ID { return ID(attr >> 1) }
 type Type struct {
 	ID   ID
 	Wild bool // */* or *
-	// Charset and Encoding are parameters, empty if not given; they and Raw point into what was parsed.
+	// Charset and Encoding are parameters, empty if not given; they point into what was parsed.
 	Charset, Encoding []byte
-	Raw               []byte // as it came
+	Class             []byte // parameter type, of Java objects
 	Q                 int    // in thousandths, 1000 if not given
 }
 
@@ -100,7 +100,6 @@ func Parse(s []byte) (Type, error) {
 	if i := bytes.IndexByte(s, ';'); i >= 0 {
 		name, params = bytes.TrimRight(s[:i], " \t"), s[i+1:]
 	}
-	t.Raw = s
 	for len(params) > 0 {
 		var p []byte
 		if i := bytes.IndexByte(params, ';'); i >= 0 {
@@ -122,6 +121,8 @@ func Parse(s []byte) (Type, error) {
 			t.Charset = v
 		case is(k, "encoding"):
 			t.Encoding = v
+		case is(k, "type"):
+			t.Class = v
 		case is(k, "q"):
 			t.Q = quality(v)
 		}

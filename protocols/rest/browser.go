@@ -80,7 +80,7 @@ func (x *Exchange) admit() bool {
 func (x *Exchange) share(origin []byte) {
 	x.set("Access-Control-Allow-Origin", origin)
 	x.Res.Set("Access-Control-Allow-Credentials", "true")
-	x.Res.Set("Vary", "Origin")
+	x.Res.Add("Vary", "Origin")
 }
 
 // crossSite tells whether a browser says that a page of another site makes it ask, other than by following a link.

@@ -214,7 +214,7 @@ func (x *Exchange) resetStats(name string) {
 
 // config answers with the configuration of a cache, as far as there is one.
 func (x *Exchange) config(name string) {
-	xml := `<local-cache name="` + name + `" statistics="true"></local-cache>`
+	xml := `<?xml version="1.0"?><local-cache name="` + name + `" statistics="true"/>`
 	accept, given := x.field(fAccept)
 	for list := accept; given; {
 		one, rest, done := media.Next(list)
@@ -235,7 +235,7 @@ func (x *Exchange) config(name string) {
 			x.Res.SetContentType("application/xml")
 			return
 		case m.ID == media.YAML:
-			x.word(name + ":\n  localCache:\n    statistics: \"true\"\n")
+			x.word(name + ": \n  localCache: \n    statistics: \"true\"\n")
 			x.Res.SetContentType("application/yaml")
 			return
 		}

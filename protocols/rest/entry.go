@@ -47,7 +47,7 @@ func (x *Exchange) entry(cache, key []byte, t grid.Ticket) {
 		x.op.Kind = grid.Get
 		if x.then == nil {
 			x.op.Ask |= grid.WantValue | grid.WantTimes
-			x.then = afterGet
+			x.then, x.large = afterGet, (*Exchange).wantsWhole
 		} else {
 			x.op.Ask |= grid.NoBump
 		}
@@ -74,9 +74,8 @@ func (x *Exchange) noCache(name []byte) {
 // takeKey turns the last part of the path into the key. False: x is answered.
 func (x *Exchange) takeKey(key []byte) bool {
 	if v, given := x.field(fKeyContentType); given {
-		m, err := media.Parse(v)
-		if err != nil || m.ID != media.Text {
-			x.badMedia(v, err, "application/unknown")
+		var ok bool
+		if key, ok = x.keyAs(key, v); !ok {
 			return false
 		}
 	}
@@ -90,6 +89,77 @@ func (x *Exchange) takeKey(key []byte) bool {
 	}
 	x.op.Key = key
 	return true
+}
+
+// keyAs turns a key in the path into its bytes, as Key-Content-Type says it is written. False: x is answered.
+func (x *Exchange) keyAs(key, kind []byte) ([]byte, bool) {
+	m, err := media.Parse(kind)
+	if err != nil || m.Wild {
+		x.badMedia(kind, err, "application/unknown")
+		return nil, false
+	}
+	switch m.ID {
+	case media.Text:
+		if len(m.Charset) > 0 {
+			err = media.KnowsCharset(m.Charset) // the path itself is UTF-8
+		}
+	case media.JSON, media.XML:
+	case media.OctetStream:
+		if equalFold(m.Encoding, "hex") || bytes.HasPrefix(key, []byte("0x")) && len(m.Encoding) == 0 {
+			key, err = media.FromHex(key)
+		} else {
+			key, err = media.FromBase64(key)
+		}
+	case media.JavaObject:
+		key, err = javaKey(key, m.Class)
+	default:
+		x.badMedia(kind, nil, "application/unknown")
+		return nil, false
+	}
+	if err != nil && m.ID == media.JavaObject {
+		x.text(fasthttp.StatusBadRequest, `For input string: "`, string(key), `"`)
+		return nil, false
+	}
+	if err != nil || len(key) == 0 {
+		x.text(fasthttp.StatusBadRequest, "the key is no ", string(kind))
+		return nil, false
+	}
+	return key, true
+}
+
+// javaKey checks a key that is the literal of a Java type. It is kept as its text, which is what a client of another
+// language sees.
+func javaKey(key, class []byte) (_ []byte, err error) {
+	bits := 0
+	switch name := string(bytes.TrimPrefix(class, []byte("java.lang."))); name {
+	case "", "String":
+		return key, nil
+	case "Boolean":
+		if !equalFold(key, "true") && !equalFold(key, "false") {
+			err = media.ErrContent
+		}
+		return bytes.ToLower(key), err
+	case "Byte":
+		bits = 8
+	case "Short":
+		bits = 16
+	case "Integer":
+		bits = 32
+	case "Long":
+		bits = 64
+	case "Float", "Double":
+		_, err = strconv.ParseFloat(string(key), 64)
+		return key, err
+	case "Bytes":
+		return media.FromHex(key)
+	default:
+		return nil, media.ErrContent
+	}
+	n, err := strconv.ParseInt(string(key), 10, bits)
+	if err != nil {
+		return key, err
+	}
+	return strconv.AppendInt(nil, n, 10), nil
 }
 
 // flagNames are the flags that clients of Infinispan may send, and what they ask for here. Most concern what only
@@ -205,6 +275,14 @@ func (x *Exchange) write(t grid.Ticket) {
 		return
 	}
 	x.op.TTL, x.op.Idle = x.seconds(fTTL), x.seconds(fIdle)
+	if v, given := x.field(fMemcachedFlags); given {
+		n, err := strconv.ParseUint(string(v), 10, 32)
+		if err != nil {
+			x.text(fasthttp.StatusBadRequest, "Memcached-Flags is no number of 32 bits")
+			return
+		}
+		x.op.Flags = uint32(n)
+	}
 	if x.op.TTL > 0 && x.op.Idle >= x.op.TTL {
 		x.op.Idle = 0 // could never show
 	}
@@ -213,7 +291,7 @@ func (x *Exchange) write(t grid.Ticket) {
 		x.op.Cond = grid.IfAbsent
 	}
 	most := x.s.opt.MaxContent + contentSlack
-	if x.expected <= grid.StreamMin || x.expected > most || x.meth == mPut && x.conditional() || x.media.ID == media.Form {
+	if x.expected <= grid.StreamMin || x.expected > most || x.meth == mPut && x.conditional() || x.converts() {
 		x.collect(most, collected)
 		return
 	}
@@ -232,16 +310,21 @@ func (x *Exchange) write(t grid.Ticket) {
 
 // takeMedia reads what the body is. False: x is answered.
 func (x *Exchange) takeMedia() bool {
+	if v, given := x.field(fContentEncoding); given && !knownCoding(v) && !equalFold(v, codingNames[identity]) {
+		x.plain(fasthttp.StatusUnsupportedMediaType)
+		return false
+	}
 	v, given := x.field(fContentType)
 	if !given {
 		return true
 	}
 	m, err := media.Parse(v)
-	if err == nil && len(m.Charset) > 0 && !isUTF8(m.Charset) {
-		err = media.ErrUnknown
-	}
-	if err != nil || x.twice&(1<<fContentType) != 0 {
+	if err != nil || m.Wild || x.twice&(1<<fContentType) != 0 {
 		x.badMedia(v, err, "application/unknown")
+		return false
+	}
+	if len(m.Charset) > 0 && media.KnowsCharset(m.Charset) != nil {
+		x.text(fasthttp.StatusBadRequest, string(m.Charset))
 		return false
 	}
 	x.media = m
@@ -255,8 +338,14 @@ func (x *Exchange) takeMedia() bool {
 	return true
 }
 
-func isUTF8(charset []byte) bool {
-	return equalFold(charset, "utf-8") || equalFold(charset, "us-ascii") || equalFold(charset, "utf8")
+// converts tells whether the value is stored in another form than it is sent.
+func (x *Exchange) converts() bool {
+	return x.media.ID == media.Form || x.has&(1<<fContentEncoding) != 0 || len(x.media.Encoding) > 0 && x.media.ID == media.OctetStream ||
+		x.recodes()
+}
+
+func (x *Exchange) recodes() bool {
+	return len(x.media.Charset) > 0 && x.media.ID.IsText() && !media.IsUTF8(x.media.Charset)
 }
 
 func (x *Exchange) badMedia(v []byte, err error, storage string) {
@@ -292,16 +381,47 @@ func (x *Exchange) seconds(f field) int64 {
 	return min(n, maxSeconds) * 1000
 }
 
-// collected goes on when the whole value is in x.in.
+// collected goes on when the whole body is in x.in.
 func collected(x *Exchange) {
-	if x.media.ID == media.Form {
-		v, err := unform(x.in[:0], x.in)
-		if err != nil {
-			x.text(fasthttp.StatusBadRequest, "the form cannot be decoded")
-			return
+	if x.has&(1<<fContentEncoding) != 0 && len(x.in) > grid.StreamMin {
+		x.State, x.Alone, x.Heavy = Working, true, true
+		x.work = func(x *Exchange, _ grid.Ticket) bool {
+			x.State = Receiving
+			stored(x)
+			return true
 		}
-		x.in = v
+		return
 	}
+	stored(x)
+}
+
+// stored turns what came into what is stored, and goes on with that.
+func stored(x *Exchange) {
+	if !x.decoded() {
+		return
+	}
+	var v []byte
+	var err error
+	switch {
+	case x.media.ID == media.Form:
+		v, err = unform(x.in[:0], x.in)
+	case x.recodes():
+		v, err = media.FromCharset(x.in, x.media.Charset)
+	case x.media.ID == media.OctetStream && equalFold(x.media.Encoding, "hex"):
+		v, err = media.FromHex(x.in)
+	case x.media.ID == media.OctetStream && equalFold(x.media.Encoding, "base64"):
+		v, err = media.FromBase64(x.in)
+	default:
+		v = x.in
+	}
+	if err != nil {
+		x.text(fasthttp.StatusBadRequest, "the value is not what its Content-Type says")
+		return
+	}
+	if x.recodes() && !x.charge(len(v)) {
+		return
+	}
+	x.in = v
 	x.hash = newHash()
 	x.hash.write(x.in)
 	if x.meth == mPut && x.conditional() {
@@ -408,11 +528,25 @@ func afterGet(x *Exchange) {
 		return
 	}
 	x.count(hits)
-	name, ok := x.negotiate(media.OfAttr(r.Attr))
-	if !ok {
+	stored := media.OfAttr(r.Attr)
+	if !x.chosen && !x.negotiate(stored) {
 		return
 	}
-	sum := x.sum()
+	value, sum := r.Value, int32(0)
+	if x.whole {
+		value = x.in
+	}
+	if x.way == media.Same {
+		sum = x.sum()
+	} else {
+		var err error
+		if x.out, err = media.Convert(x.out[:0], value, x.way, x.want.Charset); err != nil {
+			x.cannotConvert(value, err)
+			return
+		}
+		sum = etag(x.out)
+		x.dropBlob()
+	}
 	status, ok := x.judge(sum)
 	if !ok {
 		return
@@ -424,23 +558,57 @@ func afterGet(x *Exchange) {
 		return
 	}
 	x.Res.SetStatusCode(status)
-	x.Res.SetContentType(name)
+	x.showType(stored)
 	if x.browser {
 		x.Res.Set("Content-Security-Policy", valuePolicy)
 	}
 	x.setInt("Etag", int64(sum))
 	x.ages()
-	if r.Body != nil {
-		x.Length = r.Body.Len()
-		if x.meth == mHead {
+	if r.Flags != 0 {
+		x.setInt("Memcached-Flags", int64(r.Flags))
+	}
+	if _, extended, _ := x.t.param("extended"); extended {
+		for _, name := range [...]string{"Cluster-Primary-Owner", "Cluster-Backup-Owners", "Cluster-Node-Name", "Cluster-Server-Address"} {
+			x.Res.Set(name, "0.0.0.0") // as Infinispan says it of a cache without a cluster
+		}
+	}
+	x.State = Ready
+	switch {
+	case x.way != media.Same:
+		x.body(x.out, false)
+	case r.Body == nil:
+		x.body(r.Value, true)
+	default:
+		if x.Length = r.Body.Len(); x.meth == mHead {
 			x.dropBlob()
 		} else {
 			x.Blob, r.Body = r.Body, nil
 		}
-	} else {
-		x.body(r.Value, true)
 	}
-	x.State = Ready
+	if x.has&(1<<fAcceptEncoding) != 0 {
+		x.compress(stored)
+	}
+}
+
+// wantsWhole negotiates before a large value is read, and tells whether it has to be converted.
+func (x *Exchange) wantsWhole() bool {
+	if x.res.Code != grid.OK || !x.negotiate(media.OfAttr(x.res.Attr)) {
+		return false
+	}
+	x.chosen = true
+	return x.way != media.Same
+}
+
+func (x *Exchange) cannotConvert(value []byte, err error) {
+	x.dropBlob()
+	switch {
+	case err != media.ErrContent:
+		x.text(fasthttp.StatusBadRequest, string(x.want.Charset))
+	case x.way == media.ToJSON:
+		x.text(fasthttp.StatusBadRequest, "ISPN000655: Unable to convert text content to JSON: '", string(value[:min(len(value), 1000)]), "'")
+	default:
+		x.text(fasthttp.StatusBadRequest, "the value cannot be converted")
+	}
 }
 
 // afterDistribution tells who owns a key.
@@ -466,16 +634,15 @@ func afterDistribution(x *Exchange) {
 	x.json()
 }
 
-// negotiate picks the type of the answer. False: x is answered.
-func (x *Exchange) negotiate(stored media.ID) (name string, ok bool) {
-	if stored == media.None || stored == media.Unknown {
-		stored = media.OctetStream
-	}
+// negotiate picks the type of the answer: the first of the heaviest that the stored type can become. False: x is
+// answered.
+func (x *Exchange) negotiate(stored media.ID) bool {
 	accept, given := x.field(fAccept)
+	x.want = media.Type{Wild: true}
 	if !given {
-		return stored.String(), true
+		return true
 	}
-	best := 0
+	best, parsed := 0, false
 	for list := accept; ; {
 		one, rest, done := media.Next(list)
 		if done {
@@ -483,21 +650,42 @@ func (x *Exchange) negotiate(stored media.ID) (name string, ok bool) {
 		}
 		list = rest
 		m, err := media.Parse(one)
+		parsed = parsed || err != media.ErrSyntax
 		if err != nil || m.Q <= best {
 			continue
 		}
-		switch {
-		case m.Wild:
-			best, name = m.Q, stored.String()
-		case m.ID == stored, m.ID == media.OctetStream, m.ID == media.Text && (stored.IsText() || stored == media.OctetStream):
-			best, name = m.Q, m.ID.String()
+		if way := stored.To(&m); way != media.NoWay {
+			best, x.way, x.want = m.Q, way, m
 		}
 	}
-	if best == 0 {
+	switch {
+	case best > 0:
+		return true
+	case parsed:
 		x.text(fasthttp.StatusNotAcceptable, "ISPN012007: Cannot convert to ", string(accept))
-		return "", false
+	default:
+		x.text(fasthttp.StatusNotAcceptable, "Data format not supported")
 	}
-	return name, true
+	return false
+}
+
+// showType sets the type of the answer, with what was asked for of it.
+func (x *Exchange) showType(stored media.ID) {
+	if x.want.Wild {
+		if stored == media.None || stored == media.Unknown {
+			stored = media.OctetStream
+		}
+		x.Res.SetContentType(stored.String())
+		return
+	}
+	x.stamp = append(x.stamp[:0], x.want.ID.String()...)
+	if len(x.want.Charset) > 0 {
+		x.stamp = append(append(x.stamp, "; charset="...), x.want.Charset...)
+	}
+	if len(x.want.Encoding) > 0 {
+		x.stamp = append(append(x.stamp, "; encoding="...), x.want.Encoding...)
+	}
+	x.Res.SetContentTypeBytes(x.stamp)
 }
 
 // judge compares the conditions of a GET or HEAD with the entry: 200, 304, 412, or 404 for an entry that is not fresh

@@ -75,6 +75,13 @@ type Exchange struct {
 	work func(x *Exchange, t grid.Ticket) bool // what Working does, but for hashing; false: Park
 	list *list                                 // a listing that is being made
 
+	squeeze *squeeze               // a large value that is being compressed
+	large   func(x *Exchange) bool // decides, before a large value is read, whether it is wanted whole in x.in; nil: it is not
+	whole   bool
+	way     media.Way
+	want    media.Type
+	chosen  bool
+
 	hash  hash // of a value as it passes
 	off   int  // how far Work has come
 	out   []byte
@@ -99,6 +106,7 @@ func (x *Exchange) Reset(s *Service, peer *Peer) {
 	x.expected, x.left = 0, 0
 	x.op, x.res = grid.Op{}, grid.Result{}
 	x.media, x.browser = media.Type{}, false
+	x.large, x.whole, x.way, x.want, x.chosen = nil, false, media.Same, media.Type{}, false
 }
 
 // keepBuffer is the largest buffer that an exchange in the pool keeps.
@@ -121,6 +129,10 @@ func (x *Exchange) Release() {
 	if x.list != nil {
 		x.list.release()
 		x.list = nil
+	}
+	if x.squeeze != nil {
+		x.s.squeezes.put(x.squeeze)
+		x.squeeze = nil
 	}
 	x.Body, x.lent = nil, false
 	if x.held > 0 {
@@ -223,6 +235,20 @@ func (x *Exchange) grow(n int) bool {
 	return true
 }
 
+// charge counts n bytes that x holds beside its buffers. False: all connections together hold too much.
+func (x *Exchange) charge(n int) bool {
+	if n <= keepBuffer {
+		return true
+	}
+	if x.s.collected.Add(int64(n)) > int64(x.s.opt.MaxCollect) {
+		x.s.collected.Add(-int64(n))
+		x.text(fasthttp.StatusServiceUnavailable, "too many values are held in memory to be converted; try again later")
+		return false
+	}
+	x.held += n
+	return true
+}
+
 // collect asks for the whole body, most bytes of it at most, before end goes on.
 func (x *Exchange) collect(most int, end func(x *Exchange)) {
 	x.most, x.ended = most, end
@@ -278,6 +304,18 @@ func (x *Exchange) Result(r *grid.Result, now grid.Time) {
 	if r.Body != nil && x.list == nil {
 		x.hash, x.off = newHash(), 0
 		x.State = Working
+		if x.large != nil {
+			if x.whole = x.large(x); x.State == Ready {
+				return
+			}
+			if x.whole {
+				n := r.Body.Len()
+				x.Heavy = n > keepBuffer
+				if x.charge(3 * n) { // it, and what it becomes
+					x.in = append(make([]byte, 0, n), x.in...)
+				}
+			}
+		}
 		return
 	}
 	x.then(x)
@@ -296,7 +334,11 @@ func (x *Exchange) Work(t grid.Ticket) bool {
 			if len(p) == 0 {
 				return false
 			}
-			x.hash.write(p)
+			if x.whole {
+				x.in = append(x.in, p...)
+			} else {
+				x.hash.write(p)
+			}
 			x.off += len(p)
 			n += len(p)
 		}

@@ -19,6 +19,7 @@ const (
 	fIfNoneMatch
 	fIfUnmodifiedSince
 	fKeyContentType
+	fMemcachedFlags
 	fOrigin
 	fSecFetchMode
 	fSecFetchSite
@@ -32,7 +33,7 @@ var fieldNames = [numFields]string{
 	fAccept: "Accept", fAcceptEncoding: "Accept-Encoding", fAccessMethod: "Access-Control-Request-Method",
 	fCacheControl: "Cache-Control", fContentEncoding: "Content-Encoding", fContentType: "Content-Type", fFlags: "Flags",
 	fHost: "Host", fIdle: "Maxidletimeseconds", fIfMatch: "If-Match", fIfModifiedSince: "If-Modified-Since",
-	fIfNoneMatch: "If-None-Match", fIfUnmodifiedSince: "If-Unmodified-Since", fKeyContentType: "Key-Content-Type",
+	fIfNoneMatch: "If-None-Match", fIfUnmodifiedSince: "If-Unmodified-Since", fKeyContentType: "Key-Content-Type", fMemcachedFlags: "Memcached-Flags",
 	fOrigin: "Origin", fSecFetchMode: "Sec-Fetch-Mode", fSecFetchSite: "Sec-Fetch-Site", fTTL: "Timetoliveseconds",
 	fUserAgent: "User-Agent",
 }

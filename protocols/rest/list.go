@@ -7,6 +7,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/latticed/latticed/grid"
+	"github.com/latticed/latticed/protocols/media"
 )
 
 // list is a listing of keys or entries on its way: it is made and sent part by part, so that it costs the same memory
@@ -277,4 +278,5 @@ func (x *Exchange) json() {
 	x.plain(fasthttp.StatusOK)
 	x.Res.SetContentType("application/json")
 	x.body(x.out, false)
+	x.compress(media.JSON)
 }

@@ -18,7 +18,7 @@ import (
 // Options configure the service. The zero value of a field means its default.
 type Options struct {
 	MaxContent int // largest request body in bytes; default 10 MB
-	MaxCollect int // bytes of request bodies held in memory at a time, over all connections; default 8 * MaxContent
+	MaxCollect int // bytes that bodies of requests and values being converted take at a time, over all connections; default 8 * MaxContent
 
 	Host    func() Host                                    // what only the process knows; called by several at a time
 	Metrics func(accept string) (text []byte, kind string) // nil: there are none
@@ -49,6 +49,7 @@ type Service struct {
 	opt       Options
 	collected atomic.Int64 // bytes of bodies held, of MaxCollect
 
+	squeezes  squeezes
 	gathering sync.Mutex // guards last
 	last      gathering
 

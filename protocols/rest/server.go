@@ -7,6 +7,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/latticed/latticed/grid"
+	"github.com/latticed/latticed/protocols/media"
 )
 
 // Health words, as Infinispan has them.
@@ -252,6 +253,7 @@ func (x *Exchange) metrics() {
 		x.plain(fasthttp.StatusOK)
 		x.Res.SetContentType(kind)
 		x.body(body, false)
+		x.compress(media.Text)
 		return true
 	})
 }

@@ -1,0 +1,107 @@
+package http1_test
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/flate"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zlib"
+	"github.com/klauspost/compress/zstd"
+)
+
+func squeezed(t *testing.T, coding, value string) string {
+	t.Helper()
+	var b bytes.Buffer
+	var w io.WriteCloser
+	switch coding {
+	case "gzip":
+		w = gzip.NewWriter(&b)
+	case "deflate":
+		w = zlib.NewWriter(&b)
+	case "raw deflate":
+		w, _ = flate.NewWriter(&b, 6)
+	case "zstd":
+		w, _ = zstd.NewWriter(&b)
+	}
+	if _, err := io.WriteString(w, value); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestContentCodings(t *testing.T) {
+	open := map[string]func(io.Reader) (io.Reader, error){
+		"gzip":    func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) },
+		"deflate": func(r io.Reader) (io.Reader, error) { return zlib.NewReader(r) },
+		"zstd":    func(r io.Reader) (io.Reader, error) { return zstd.NewReader(r) },
+		"":        func(r io.Reader) (io.Reader, error) { return r, nil },
+	}
+	f := func(size int, accept, want string, fields ...string) {
+		t.Helper()
+		value := strings.Repeat("0123456789abcdef", size/16)
+		out := drive(t, []byte(put("k", value, fields...)+get("k", "Accept-Encoding: "+accept)), how{room: 64 << 10, cut: 999, seed: 3})
+		in := bufio.NewReader(bytes.NewReader(out))
+		if _, err := http.ReadResponse(in, nil); err != nil {
+			t.Fatal(err)
+		}
+		a, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		coding := a.Header.Get("Content-Encoding")
+		if coding != want {
+			t.Errorf("%d bytes, %q: got %q, want %q", size, accept, coding, want)
+		}
+		body, err := io.ReadAll(a.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if coding != "" && (len(body) >= size || a.Header.Get("Vary") != "Accept-Encoding") {
+			t.Errorf("%d bytes, %q: got %d, %v", size, accept, len(body), a.Header)
+		}
+		r, err := open[coding](bytes.NewReader(body))
+		if err != nil {
+			t.Fatalf("%q: %v", coding, err)
+		}
+		if got, err := io.ReadAll(r); err != nil || string(got) != value {
+			t.Errorf("%d bytes, %q: got %d bytes, %v", size, accept, len(got), err)
+		}
+	}
+	for _, size := range []int{4096, 96_000} {
+		f(size, "gzip", "gzip")
+		f(size, "deflate", "deflate")
+		f(size, "zstd", "zstd")
+		f(size, "gzip, deflate, br, zstd", "zstd")
+		f(size, "gzip;q=1.0, zstd;q=0.5", "gzip")
+		f(size, "gzip;q=0, zstd; q=0", "")
+		f(size, "br", "")
+	}
+	f(512, "gzip", "")                             // shorter than what a packet takes anyway
+	f(4096, "gzip", "", "Content-Type: image/png") // it is compressed already
+}
+
+func TestCompressedRequests(t *testing.T) {
+	value := strings.Repeat("0123456789abcdef", 6000)
+	for _, coding := range []string{"gzip", "deflate", "raw deflate", "zstd"} {
+		name := strings.TrimPrefix(coding, "raw ")
+		for _, v := range []string{"short", value} {
+			got := bare(drive(t, []byte(put("k", squeezed(t, coding, v), "Content-Encoding: "+name, "Content-Type: text/plain")+get("k")), how{room: 64 << 10, cut: 50, seed: 1}))
+			if !strings.HasPrefix(got, "HTTP/1.1 204 ") || !strings.HasSuffix(got, "\n\n"+v) {
+				t.Errorf("%s of %d bytes: got %.200q", coding, len(v), got)
+			}
+		}
+		// Small on the wire, too large when it is undone.
+		got := bare(drive(t, []byte(put("k", squeezed(t, coding, strings.Repeat("v", 5<<20)), "Content-Encoding: "+name)+get("k")), how{room: 64 << 10}))
+		if !strings.HasPrefix(got, "HTTP/1.1 413 ") || !strings.Contains(got, "HTTP/1.1 404 ") {
+			t.Errorf("a bomb of %s: got %.200q", coding, got)
+		}
+	}
+}

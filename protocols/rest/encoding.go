@@ -1,0 +1,239 @@
+package rest
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strconv"
+	"sync"
+
+	"github.com/klauspost/compress/flate"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zlib"
+	"github.com/klauspost/compress/zstd"
+	"github.com/valyala/fasthttp"
+
+	"github.com/latticed/latticed/grid"
+	"github.com/latticed/latticed/protocols/media"
+)
+
+// coding is a content coding of HTTP.
+type coding uint8
+
+const (
+	identity coding = iota
+	cZstd
+	cGzip
+	cDeflate // zlib's format, as HTTP means it
+	numCodings
+)
+
+var codingNames = [numCodings]string{"identity", "zstd", "gzip", "deflate"}
+
+// compressMin is the shortest body that is compressed: below, a packet is a packet.
+const compressMin = 1 << 10
+
+// compressor is what the three libraries have in common.
+type compressor interface {
+	io.WriteCloser
+	Reset(w io.Writer)
+}
+
+// squeeze is one compression at work. It is pooled with its compressor, which is large.
+type squeeze struct {
+	c      compressor
+	kind   coding
+	buf    bytes.Buffer
+	blob   grid.Blob // what is compressed part by part
+	off    int
+	closed bool
+}
+
+// squeezes pools them by coding.
+type squeezes [numCodings]sync.Pool
+
+func (p *squeezes) get(kind coding) *squeeze {
+	q, ok := p[kind].Get().(*squeeze)
+	if !ok {
+		q = &squeeze{kind: kind}
+		var err error
+		switch kind {
+		case cZstd:
+			q.c, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(256<<10))
+		case cGzip:
+			q.c = gzip.NewWriter(nil)
+		default:
+			q.c = zlib.NewWriter(nil)
+		}
+		if err != nil {
+			panic("BUG: " + err.Error()) // the options are constant
+		}
+	}
+	q.buf.Reset()
+	q.c.Reset(&q.buf)
+	q.off, q.closed = 0, false
+	return q
+}
+
+func (p *squeezes) put(q *squeeze) {
+	if q.blob != nil {
+		q.blob.Close()
+		q.blob = nil
+	}
+	p[q.kind].Put(q)
+}
+
+// wanted returns the coding that the client prefers; at the same weight the one that is cheapest.
+func (x *Exchange) wanted() coding {
+	list, given := x.field(fAcceptEncoding)
+	if !given {
+		return identity
+	}
+	best, at := identity, 0
+	for {
+		one, rest, done := media.Next(list)
+		if done {
+			return best
+		}
+		list = rest
+		q := 1000
+		if i := bytes.IndexByte(one, ';'); i >= 0 {
+			if v, ok := bytes.CutPrefix(bytes.ReplaceAll(one[i+1:], []byte(" "), nil), []byte("q=")); ok {
+				f, err := strconv.ParseFloat(string(v), 64)
+				if err != nil {
+					continue
+				}
+				q = int(f * 1000)
+			}
+			one = bytes.TrimSpace(one[:i])
+		}
+		for c := cZstd; c < numCodings; c++ {
+			if (equalFold(one, codingNames[c]) || c == cGzip && equalFold(one, "x-gzip")) && (q > at || q == at && q > 0 && c < best) {
+				best, at = c, q
+			}
+		}
+	}
+}
+
+// compressible tells whether it is worth trying: text, and what nobody said anything about.
+func compressible(id media.ID) bool {
+	return id.IsText() || id == media.None || id == media.OctetStream || id == media.Protostream || id == media.Unknown
+}
+
+// compress compresses the answer's body if the client wants that and it is worth it.
+func (x *Exchange) compress(id media.ID) {
+	n := len(x.Body)
+	if x.Blob != nil {
+		n = x.Blob.Len()
+	}
+	if n < compressMin || !compressible(id) || x.meth == mHead {
+		return
+	}
+	x.Res.Add("Vary", "Accept-Encoding")
+	kind := x.wanted()
+	if kind == identity {
+		return
+	}
+	q := x.s.squeezes.get(kind)
+	x.Res.Set("Content-Encoding", codingNames[kind])
+	if x.Blob != nil {
+		q.blob, x.Blob = x.Blob, nil
+		x.squeeze, x.Length, x.work, x.State = q, -1, squeezeOn, Working
+		x.Heavy = n > workPiece
+		return
+	}
+	_, _ = q.c.Write(x.Body) // a buffer takes everything
+	_ = q.c.Close()
+	x.out = append(x.out[:0], q.buf.Bytes()...)
+	x.s.squeezes.put(q)
+	x.body(x.out, false)
+}
+
+// squeezeOn compresses the next piece of a large value. Parts are all of the same size.
+func squeezeOn(x *Exchange, _ grid.Ticket) bool {
+	q := x.squeeze
+	for n := 0; ; {
+		switch {
+		case q.buf.Len() >= listPart:
+			x.showPart(q.buf.Next(listPart), true)
+			return true
+		case q.closed:
+			x.showPart(q.buf.Bytes(), false)
+			return true
+		case n >= listPart*4:
+			return true // others get their turn
+		}
+		p := q.blob.Piece(q.off, listPart)
+		if len(p) == 0 {
+			return false
+		}
+		_, _ = q.c.Write(p)
+		q.off += len(p)
+		if n += len(p); q.off == q.blob.Len() {
+			_ = q.c.Close()
+			q.closed = true
+		}
+	}
+}
+
+var errTooLong = errors.New("rest: longer than allowed")
+
+// inflate undoes the content coding of a request's body, to most bytes.
+func inflate(src, name []byte, most int) ([]byte, error) {
+	var r io.Reader
+	var err error
+	switch in := bytes.NewReader(src); {
+	case equalFold(name, "gzip") || equalFold(name, "x-gzip"):
+		r, err = gzip.NewReader(in)
+	case equalFold(name, "zstd"):
+		var d *zstd.Decoder
+		if d, err = zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(8<<20)); err == nil {
+			defer d.Close()
+			r = d
+		}
+	case len(src) > 1 && src[0]&0x0f == 8 && (int(src[0])<<8|int(src[1]))%31 == 0:
+		r, err = zlib.NewReader(in)
+	default:
+		r = flate.NewReader(in) // what some clients call deflate
+	}
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	if n, err := io.Copy(&out, io.LimitReader(r, int64(most)+1)); err != nil {
+		return nil, err
+	} else if n > int64(most) {
+		return nil, errTooLong
+	}
+	return out.Bytes(), nil
+}
+
+// knownCoding tells whether a Content-Encoding can be undone.
+func knownCoding(name []byte) bool {
+	for c := cZstd; c < numCodings; c++ {
+		if equalFold(name, codingNames[c]) {
+			return true
+		}
+	}
+	return equalFold(name, "x-gzip")
+}
+
+// decoded undoes the content coding of the value in x.in. False: x is answered.
+func (x *Exchange) decoded() bool {
+	name, given := x.field(fContentEncoding)
+	if !given || equalFold(name, codingNames[identity]) {
+		return true
+	}
+	v, err := inflate(x.in, name, x.s.opt.MaxContent+contentSlack)
+	switch {
+	case err == errTooLong:
+		x.plain(fasthttp.StatusRequestEntityTooLarge)
+	case err != nil:
+		x.text(fasthttp.StatusBadRequest, "the body is not what its Content-Encoding says")
+	case !x.charge(len(v)):
+		return false
+	default:
+		x.in = v
+	}
+	return err == nil
+}

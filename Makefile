@@ -13,7 +13,7 @@ RACE := ./grid/... ./protocols/... ./router/... ./daemon/...
 PLATFORMS := linux/arm64 darwin/arm64 windows/amd64
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check conformance soak fmt format vet lint race mod cross clean
+.PHONY: help build run test check conformance soak bench fmt format vet lint race mod cross clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ conformance: build ## run outside clients and suites against the daemon (QUICK=1
 
 soak: build ## be hostile to the daemon for 10 minutes and see whether it ends as it began (DURATION=1m for less)
 	$(GO) run ./scripts/soak -daemon $(BIN) -duration $(or $(DURATION),10m)
+
+bench: build ## compare with a memcached, PEER=/path or on PATH, and write docs/benchmarks.md (BENCH='-only p16' for less)
+	$(GO) run ./scripts/bench -daemon $(BIN) -peer "$(PEER)" -out docs/benchmarks.md $(BENCH)
 
 fmt: ## format the code
 	gofmt -w $$(git ls-files '*.go')

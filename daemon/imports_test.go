@@ -37,11 +37,12 @@ var allowed = map[string][]string{
 	"router/stream":   {"router", "protocols", "grid", "access-log"},
 	"router/loopback": {"router", "router/stream", "protocols", "grid", "access-log"},
 
-	"daemon":        {"*"},
-	"daemon/admin":  {},
-	"daemon/bench":  {},
-	"scripts/bench": {"daemon/bench"},
-	"scripts/soak":  {},
+	"daemon":          {"*"},
+	"daemon/admin":    {},
+	"daemon/bench":    {},
+	"scripts/process": {},
+	"scripts/bench":   {"scripts/process", "daemon/bench"},
+	"scripts/soak":    {"scripts/process"},
 }
 
 // forTests are packages that only tests may import.

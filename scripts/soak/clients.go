@@ -230,8 +230,16 @@ func (c *client) hold() {
 		if c.r.IntN(2) == 0 {
 			if _, err := conn.Write(full[sent[i]:]); err != nil {
 				c.find("held open: the other half: %v", unwrap(err))
-			} else if line, err := bufio.NewReader(conn).ReadString('\n'); line != "STORED\r\n" && !strings.HasPrefix(line, "SERVER_ERROR out of memory") {
-				c.find("held open, then finished: got %q, %v", line, unwrap(err))
+			} else {
+				line, err := bufio.NewReader(conn).ReadString('\n')
+				switch {
+				case line == "STORED\r\n":
+					c.count("half requests finished")
+				case strings.HasPrefix(line, "SERVER_ERROR busy"): // there is no room for so many halves, which is said
+					c.count("half requests refused for want of room")
+				default:
+					c.find("held open, then finished: got %q, %v", line, unwrap(err))
+				}
 			}
 		}
 		c.leave(conn)

@@ -17,7 +17,7 @@ var fill = func() (list []string) {
 	return list
 }()
 
-// prefill fills the store, so that it is as large as it gets.
+// prefill fills the store, so that it is as large as it gets. What a flush took is there again.
 func prefill(addr string) error {
 	conn, err := net.DialTimeout("tcp", addr, patience)
 	if err != nil {
@@ -98,7 +98,7 @@ func (c *client) command(out []byte) []byte {
 	case 22:
 		out = fmt.Appendf(out, "%s\r\n", pick("", "get", "set", "set a", "bogus command", "incr a b", "mg", "ms a", "touch a", "gat x y", "\x00\x01", "stats nothing", "verbosity"))
 	case 23:
-		switch r.IntN(500) {
+		switch r.IntN(5000) {
 		case 0:
 			c.flushes.Add(1)
 			out = fmt.Appendf(out, "flush_all%s\r\n", noreply)

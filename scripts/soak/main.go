@@ -4,7 +4,7 @@
 // goroutines, descriptors and memory than before, must have answered the probe throughout, and must have counted what
 // happened. It prints what was done, what was counted and what was found, and fails if anything was found.
 //
-// It imports nothing of latticed's, and works on Linux, where /proc tells what a process holds.
+// It knows the daemon from outside only, and works on Linux, where /proc tells what a process holds.
 package main
 
 import (
@@ -20,6 +20,8 @@ import (
 	"syscall"
 	"text/tabwriter"
 	"time"
+
+	"github.com/latticed/latticed/scripts/process"
 )
 
 func main() {
@@ -76,55 +78,55 @@ func (s *soak) find(format string, args ...any) {
 
 func run(ctx context.Context, o options) error {
 	fmt.Printf("soak: %v, seed %d\n", o.duration, o.seed)
-	d, err := start(o.daemon, "--listen", "127.0.0.1:0", "--memory", "64MiB", "--max-connections", "2000", "--tls-self-signed",
-		"--log-level", "debug", "--log-format", "json")
+	d, err := process.Start(o.daemon, "--listen", "127.0.0.1:0", "--memory", "128MiB", "--max-connections", "2000", "--tls-self-signed")
 	if err != nil {
 		return err
 	}
-	defer d.kill()
-	s := &soak{options: o, addr: d.addr, did: map[string]int{}, findings: map[string]int{}}
+	defer d.Kill()
+	s := &soak{options: o, addr: d.Addr, did: map[string]int{}, findings: map[string]int{}}
 
 	// What a warm process holds is the measure: the store is full, pools and stacks have their size.
 	warm := min(max(o.duration/10, 5*time.Second), time.Minute)
-	if err := prefill(d.addr); err != nil {
-		return err
-	}
 	s.left.Store(int64(o.random / 10))
-	s.load(ctx, warm)
-	before, err := d.settle(ctx, min(restFor, max(o.duration/4, 5*time.Second)), nil)
+	if err := s.load(ctx, warm); err != nil {
+		return fmt.Errorf("warm-up: %w", err)
+	}
+	before, err := settle(ctx, d, min(restFor, max(o.duration/4, 5*time.Second)), nil)
 	if err != nil {
 		return fmt.Errorf("after the warm-up: %w", err)
 	}
 	s.mu.Lock()
 	s.did, s.probes = map[string]int{}, nil
 	s.mu.Unlock()
-	fmt.Printf("warm: %v\n", before)
+	fmt.Printf("warm: %s\n", describe(before))
 
 	s.left.Store(int64(o.random))
-	s.load(ctx, o.duration)
-	if ctx.Err() != nil {
-		return ctx.Err()
+	if err := s.load(ctx, o.duration); err != nil {
+		return err
 	}
-	limit := before.rss + before.rss/10 + 16<<20
-	after, err := d.settle(ctx, 0, func(n state) bool {
-		return n.rss <= limit && n.goroutines <= before.goroutines && n.descriptors <= before.descriptors
+	limit := before.RSS + before.RSS/10 + 16<<20
+	after, err := settle(ctx, d, 0, func(n process.State) bool {
+		return n.RSS <= limit && n.Goroutines <= before.Goroutines && n.Descriptors <= before.Descriptors
 	})
 	if err != nil {
 		s.find("%v", err)
 	}
 	s.judge(before, after)
-	if code, err := d.end(); err != nil || code != 0 {
+	if code, err := d.End(); err != nil || code != 0 {
 		s.find("the end: exit code %d, %v", code, err)
 	}
-	for _, line := range d.complaints() {
+	for _, line := range d.Complaints() {
 		s.find("log: %s", line)
 	}
 	return s.report(before, after)
 }
 
-// load lets all clients loose for some time and returns when they are gone.
-func (s *soak) load(ctx context.Context, d time.Duration) {
-	ctx, cancel := context.WithTimeout(ctx, d)
+// load lets all clients loose for some time and returns when they are gone and the store is full.
+func (s *soak) load(outer context.Context, d time.Duration) error {
+	if err := prefill(s.addr); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(outer, d)
 	defer cancel()
 	s.ctx = ctx
 	var wg sync.WaitGroup
@@ -153,7 +155,7 @@ func (s *soak) load(ctx context.Context, d time.Duration) {
 	every(n, 50*time.Millisecond, (*client).http)
 	every(n, 200*time.Millisecond, (*client).tls)
 	every(1, 45*time.Second, (*client).flood)
-	pause := max(d*3/time.Duration(s.left.Load()+1), 50*time.Microsecond) // each of four; making one takes time too
+	pause := max(d*5/2/time.Duration(s.left.Load()+1), 50*time.Microsecond) // each of four; making one takes time too
 	every(4, pause, func(c *client) {
 		if s.left.Add(-1) >= 0 {
 			c.random()
@@ -161,6 +163,10 @@ func (s *soak) load(ctx context.Context, d time.Duration) {
 	})
 	every(1, 20*time.Millisecond, (*client).probe)
 	wg.Wait()
+	if outer.Err() != nil {
+		return outer.Err()
+	}
+	return prefill(s.addr)
 }
 
 func (s *soak) sleep(d time.Duration) {
@@ -170,22 +176,22 @@ func (s *soak) sleep(d time.Duration) {
 	}
 }
 
-func (s *soak) judge(before, after state) {
-	if after.goroutines > before.goroutines {
-		s.find("goroutines: %d before, %d after", before.goroutines, after.goroutines)
+func (s *soak) judge(before, after process.State) {
+	if after.Goroutines > before.Goroutines {
+		s.find("goroutines: %d before, %d after", before.Goroutines, after.Goroutines)
 	}
-	if after.descriptors > before.descriptors {
-		s.find("descriptors: %d before, %d after", before.descriptors, after.descriptors)
+	if after.Descriptors > before.Descriptors {
+		s.find("descriptors: %d before, %d after", before.Descriptors, after.Descriptors)
 	}
-	if after.rss > before.rss+before.rss/10+16<<20 {
-		s.find("memory: %d MiB before, %d after", before.rss>>20, after.rss>>20)
+	if after.RSS > before.RSS+before.RSS/10+16<<20 {
+		s.find("memory: %d MiB before, %d after", before.RSS>>20, after.RSS>>20)
 	}
-	if after.counters["panics"] > 0 {
-		s.find("%v sessions panicked", after.counters["panics"])
+	if after.Counters["panics"] > 0 {
+		s.find("%v sessions panicked", after.Counters["panics"])
 	}
-	for _, name := range []string{"accepted", "unrecognised", "slow-readers", "half-closed", "silent-kicks"} {
-		if after.counters[name] <= before.counters[name] {
-			s.find("the counter %s did not move: %v", name, after.counters[name])
+	for _, name := range []string{"accepted", "unrecognised", "waits", "silent-kicks"} {
+		if after.Counters[name] <= before.Counters[name] {
+			s.find("the counter %s did not move: %v", name, after.Counters[name])
 		}
 	}
 	if len(s.probes) == 0 {
@@ -197,16 +203,16 @@ func (s *soak) judge(before, after state) {
 	}
 }
 
-func (s *soak) report(before, after state) error {
+func (s *soak) report(before, after process.State) error {
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "\n\tbefore\tafter\n")
-	fmt.Fprintf(t, "goroutines\t%d\t%d\n", before.goroutines, after.goroutines)
-	fmt.Fprintf(t, "descriptors\t%d\t%d\n", before.descriptors, after.descriptors)
-	fmt.Fprintf(t, "resident MiB\t%.1f\t%.1f\n", mib(before.rss), mib(after.rss))
-	fmt.Fprintf(t, "heap MiB\t%.1f\t%.1f\n", mib(before.counters["heap"]), mib(after.counters["heap"]))
-	for _, name := range keys(after.counters) {
-		if name != "heap" && name != "goroutines" && (before.counters[name] != 0 || after.counters[name] != 0) {
-			fmt.Fprintf(t, "%s\t%d\t%d\n", name, before.counters[name], after.counters[name])
+	fmt.Fprintf(t, "goroutines\t%d\t%d\n", before.Goroutines, after.Goroutines)
+	fmt.Fprintf(t, "descriptors\t%d\t%d\n", before.Descriptors, after.Descriptors)
+	fmt.Fprintf(t, "resident MiB\t%.1f\t%.1f\n", mib(before.RSS), mib(after.RSS))
+	fmt.Fprintf(t, "heap MiB\t%.1f\t%.1f\n", mib(before.Counters["heap"]), mib(after.Counters["heap"]))
+	for _, name := range keys(after.Counters) {
+		if name != "heap" && name != "goroutines" && (before.Counters[name] != 0 || after.Counters[name] != 0) {
+			fmt.Fprintf(t, "%s\t%d\t%d\n", name, before.Counters[name], after.Counters[name])
 		}
 	}
 	fmt.Fprintf(t, "\ndone\ttimes\n")

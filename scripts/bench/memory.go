@@ -1,0 +1,149 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+)
+
+// entries compares what small entries take, rewrites many of them, and asks for 50 at a time.
+func (c *comparison) entries() error {
+	if !c.wanted("entries") && !c.wanted("mget50-5m") {
+		return nil
+	}
+	n := c.scaled(5_000_000)
+	ours, peer, err := c.pair(3072, 2048)
+	if err != nil {
+		return err
+	}
+	defer ours.stop()
+	defer peer.stop()
+	c.doc.servers(ours, peer)
+	flags := []string{"--keys", strconv.Itoa(n), "--value-size", "100"}
+	say("%d entries of 16 + 100 B: preload", n)
+	for _, s := range []*server{ours, peer} {
+		if err := c.preload(s, flags...); err != nil {
+			return err
+		}
+	}
+	perEntry := func(title string, limit float64) error {
+		a, err := ours.rss()
+		if err != nil {
+			return err
+		}
+		b, err := peer.rss()
+		if err != nil {
+			return err
+		}
+		x, y := float64(a)/float64(n), float64(b)/float64(n)
+		row := single("entries", title, "resident B/entry", x, y)
+		row.target, row.verdict = fmt.Sprintf("<= %.0f B", limit), c.verdict(x <= limit, false)
+		if c.scale < 1 {
+			row.verdict = "none: too few entries"
+		}
+		c.doc.add(row)
+		say("%s: %.1f and %.1f B/entry", title, x, y)
+		return nil
+	}
+	if c.wanted("entries") {
+		c.doc.command("entries", append(flags, "--warmup", "0s", "--duration", "20ms"))
+		time.Sleep(3 * time.Second) // what is given back in the background is given back
+		if err := perEntry(fmt.Sprintf("%.1fM entries of 16 + 100 B", float64(n)/1e6), 155); err != nil {
+			return err
+		}
+	}
+	if c.wanted("mget50-5m") {
+		w := workload{name: "mget50-5m", title: fmt.Sprintf("multi-get of 50, %.1fM entries", float64(n)/1e6),
+			flags: join(flags, "--multiget 50 --gets 1"), cpu: 0.4}
+		if err := c.compare(w, ours, peer); err != nil {
+			return err
+		}
+	}
+	if c.wanted("entries") {
+		rewrite := join(flags, "--no-preload --gets 0 --pipeline 16 --seed 9 --warmup-requests 0 --requests "+strconv.Itoa(n*6/10))
+		for _, s := range []*server{ours, peer} {
+			if _, err := c.load(s, rewrite...); err != nil {
+				return err
+			}
+		}
+		c.doc.command("entries", rewrite)
+		return perEntry("the same after rewriting 60 % at random", 165)
+	}
+	return nil
+}
+
+// idle compares what connections take that once asked for something.
+func (c *comparison) idle() error {
+	if !c.wanted("idle") {
+		return nil
+	}
+	n := c.scaled(8000)
+	ours, peer, err := c.pair(1024, 64)
+	if err != nil {
+		return err
+	}
+	defer ours.stop()
+	defer peer.stop()
+	c.doc.servers(ours, peer)
+	cost := func(s *server) (float64, error) {
+		// Some before, so that what is made once is not charged to the rest.
+		open := func(n int) ([]net.Conn, error) {
+			var list []net.Conn
+			for range n {
+				conn, err := net.Dial("tcp", s.addr)
+				if err != nil {
+					return list, err
+				}
+				list = append(list, conn)
+				if _, err := fmt.Fprint(conn, "get k\r\n"); err != nil {
+					return list, err
+				}
+				if line, err := bufio.NewReaderSize(conn, 16).ReadString('\n'); line != "END\r\n" {
+					return list, fmt.Errorf("got %q, %w", line, err)
+				}
+			}
+			return list, nil
+		}
+		shut := func(list []net.Conn) {
+			for _, conn := range list {
+				conn.Close()
+			}
+		}
+		first, err := open(100)
+		defer func() { shut(first) }()
+		if err != nil {
+			return 0, err
+		}
+		before, err := s.rss()
+		if err != nil {
+			return 0, err
+		}
+		rest, err := open(n)
+		defer func() { shut(rest) }()
+		if err != nil {
+			return 0, err
+		}
+		after, err := s.rss()
+		return float64(after-before) / float64(n), err
+	}
+	x, err := cost(ours)
+	if err != nil {
+		return fmt.Errorf("idle connections: latticed: %w", err)
+	}
+	y, err := cost(peer)
+	if err != nil {
+		return fmt.Errorf("idle connections: memcached: %w", err)
+	}
+	say("%d idle connections: %.0f and %.0f B each", n, x, y)
+	row := single("idle", fmt.Sprintf("%d idle connections after one get", n), "resident B each", x, y)
+	row.target, row.verdict = "<= 1500 B", c.verdict(x <= 1500, false)
+	c.doc.add(row)
+	return nil
+}
+
+func single(name, title, what string, ours, peer float64) row {
+	q := ours / peer
+	return row{name: name, title: title, what: what, ratio: ratio{ours: ours, peer: peer, median: q, low: q, high: q, best: q}, load: loadavg()}
+}

@@ -19,6 +19,7 @@ type Config struct {
 	EventLoops     int
 	MaxConnections int
 	DataDir        string // empty: none
+	WarmRestart    string // file for entries between two processes; empty: none
 	LogLevel       string // debug, info, warn or error
 	LogFormat      string // auto, console or json
 	Memcached      Memcached

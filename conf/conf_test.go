@@ -61,6 +61,7 @@ func TestEveryKeyFromEverySource(t *testing.T) {
 	f("event-loops", "event-loops", "2", "3", "4")
 	f("max-connections", "max-connections", "20", "30", "40")
 	f("data-dir", "data-dir", "/a", "/b", "/c")
+	f("warm-restart", "warm-restart", "/a", "/b", "/c")
 	f("log-level", "log-level", "debug", "warn", "error")
 	f("log-format", "log-format", "json", "console", "auto")
 	f("memcached.max-item-size", "memcached-max-item-size", "2MiB", "3MiB", "4MiB")

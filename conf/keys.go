@@ -101,6 +101,11 @@ var keys = slices.Concat([]key[Config]{
 		set:   func(c *Config, t []string) error { c.DataDir = t[0]; return nil },
 		show:  func(c *Config) []string { return []string{c.DataDir} },
 	}, {
+		name: "warm-restart", flag: "warm-restart", arg: "FILE", empty: true, live: true, def: "none",
+		usage: "save entries in `FILE` at an orderly stop, take them back at the next start",
+		set:   func(c *Config, t []string) error { c.WarmRestart = t[0]; return nil },
+		show:  func(c *Config) []string { return []string{c.WarmRestart} },
+	}, {
 		name: "log-level", flag: "log-level", arg: "LEVEL", live: true,
 		usage:   "log from `LEVEL` up: debug, info, warn or error",
 		choices: logLevels,

@@ -21,8 +21,11 @@ import (
 	"github.com/latticed/latticed/conf"
 )
 
-// stopTimeout bounds an orderly stop.
-const stopTimeout = 10 * time.Second
+// stopTimeout bounds an orderly stop. saveTimeout is what systemd is asked to wait for entries being saved.
+const (
+	stopTimeout = 10 * time.Second
+	saveTimeout = 10 * time.Minute
+)
 
 // Main runs the command line args and returns the process's exit code.
 func Main(version string, args []string, out, errOut io.Writer) int {
@@ -164,7 +167,11 @@ func serve(cmd *cobra.Command, version string) error {
 				log.Info().Str("signal", sig.String()).Msg("stopping")
 				notify("STOPPING=1")
 				d.logCounters()
-				return stop(d, signals)
+				if stop(d, signals) && c.WarmRestart != "" {
+					notify(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", saveTimeout.Microseconds()))
+					return d.Freeze(c.WarmRestart)
+				}
+				return nil
 			}
 			notify(fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", monotonicMicros()))
 			c = reload(cmd, m, c, d, log, level)
@@ -204,7 +211,7 @@ func reload(cmd *cobra.Command, m conf.Machine, old *conf.Config, d *Daemon, log
 }
 
 // stop ends d in bounded time; a second signal ends it at once.
-func stop(d *Daemon, signals <-chan os.Signal) error {
+func stop(d *Daemon, signals <-chan os.Signal) (orderly bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	go func() {
@@ -216,8 +223,9 @@ func stop(d *Daemon, signals <-chan os.Signal) error {
 	}()
 	if err := d.Stop(ctx); err != nil {
 		d.log.Warn().Err(err).Msg("stopped while connections were still busy; they were cut")
+		return false
 	}
-	return nil
+	return true
 }
 
 // level is a log writer that drops what is below a level that can change.

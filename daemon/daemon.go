@@ -95,6 +95,11 @@ func Start(o Options) (*Daemon, error) {
 		return nil, err
 	}
 	d.store = s
+	if c.WarmRestart != "" {
+		if err := d.thaw(c.WarmRestart); err != nil {
+			return nil, err
+		}
+	}
 	var caches grid.Caches = d.store
 	if m := o.Machine.Memory; m > 0 {
 		caches = bounded{caches, divide(m, c.MaxConnections).store}

@@ -398,3 +398,67 @@ func TestReloadOfListeners(t *testing.T) {
 		t.Errorf("log: got %s, want nothing that needs a restart", p.stderr)
 	}
 }
+
+// TestWarmRestart takes entries over to a second process, and over a file that is damaged, and one that cannot be written.
+func TestWarmRestart(t *testing.T) {
+	file := t.TempDir() + "/entries"
+	say := func(p *process, send, want string) {
+		t.Helper()
+		c, err := net.Dial("tcp", p.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := io.WriteString(c, send+"quit\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(c); err != nil || string(got) != want {
+			t.Errorf("%q: got %q, %v, want %q", send, got, err, want)
+		}
+	}
+	stop := func(p *process, want int) {
+		t.Helper()
+		if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		if code := p.end(t); code != want {
+			t.Errorf("exit code %d, want %d; stderr: %s", code, want, p.stderr)
+		}
+	}
+	args := []string{"--listen", "127.0.0.1:0", "--memory", "64MiB", "--warm-restart", file}
+	big := strings.Repeat("x", 200_000)
+	p := run(t, nil, args...)
+	say(p, "set a 5 0 5\r\nhello\r\nset b 0 0 200000\r\n"+big+"\r\nset c 0 -1 1\r\nx\r\n", "STORED\r\nSTORED\r\nSTORED\r\n")
+	stop(p, 0)
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatalf("the file of entries: %v, %v", info, err)
+	}
+
+	p = run(t, nil, args...)
+	say(p, "get a\r\nget b\r\nget c\r\n", "VALUE a 5 5\r\nhello\r\nEND\r\nVALUE b 0 200000\r\n"+big+"\r\nEND\r\nEND\r\n")
+	if _, err := os.Stat(file); !os.IsNotExist(err) {
+		t.Errorf("the file is still there: %v", err)
+	}
+	stop(p, 0)
+
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)/2] ^= 1
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p = run(t, nil, args...)
+	say(p, "get a\r\n", "END\r\n")
+	if kept, err := os.ReadFile(file + ".refused"); err != nil || !bytes.Equal(kept, data) {
+		t.Errorf("the refused file: %d bytes, %v", len(kept), err)
+	}
+	if err := os.Mkdir(file+".tmp", 0o700); err != nil { // nothing can be written there now
+		t.Fatal(err)
+	}
+	stop(p, 1)
+	if s := p.stderr.String(); !strings.Contains(s, "incomplete or damaged") || !strings.Contains(s, "warm restart: open") {
+		t.Errorf("stderr: %s", s)
+	}
+}

@@ -28,14 +28,14 @@ func divide(total uint64, connections int) budget {
 
 // rebudget follows a reload that changed memory. Where it did not change, what cache_memlimit made of the store's part stays.
 func (d *Daemon) rebudget(c *conf.Config) {
-	if c.Memory == d.memory {
+	if c.Memory == d.memory.Load() {
 		return
 	}
 	if !d.store.SetLimit(divide(c.Memory, d.hub.MaxConns).store) {
 		d.log.Error().Str("memory", conf.FormatSize(c.Memory)).Msg("memory not changed: the store cannot take that while it runs; restart latticed")
 		return
 	}
-	d.memory = c.Memory
+	d.memory.Store(c.Memory)
 }
 
 // bounded is a grid whose limit cannot be set to what the machine does not have.

@@ -15,7 +15,7 @@ func (d *Daemon) logCounters() {
 	d.store.Stats(&st, d.clock.Now())
 	k := &d.hub.Counters
 	e := d.log.Debug().Int("goroutines", runtime.NumGoroutine()).Uint64("heap", mem.HeapInuse).
-		Uint64("budget", d.memory).Uint64("resident", resident()).Uint64("store", st.Memory).Uint64("store-limit", st.Limit).
+		Uint64("budget", d.memory.Load()).Uint64("resident", resident()).Uint64("store", st.Memory).Uint64("store-limit", st.Limit).
 		Int64("connections", k.Conns.Load()).Int64("on-goroutines", k.Streams.Load()).
 		Int64("buffered", k.Buffered.Load())
 	for _, c := range d.counts() {

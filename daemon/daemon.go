@@ -35,26 +35,13 @@ import (
 // maxValue bounds one value in the store, in bytes, whatever protocol it comes by.
 const maxValue = 128 << 20
 
-// clock is the machine's time at start, carried on by its monotonic clock, which nobody sets back, and moved by what the debugtime command asked for.
-type clock struct {
-	start  time.Time
-	wall   int64        // of start, ms
-	offset atomic.Int64 // ms
-}
-
-// Now implements grid.Clock.
-func (c *clock) Now() grid.Time {
-	mono := time.Since(c.start)
-	return grid.Time{Wall: c.wall + mono.Milliseconds() + c.offset.Load(), Mono: int64(mono)}
-}
-
 // Daemon is a running daemon.
 type Daemon struct {
 	version string
 	log     zerolog.Logger
 	clock   *clock
 	started int64
-	memory  uint64 // what the budget was made of last; Reload's
+	memory  atomic.Uint64 // what the budget was made of last; Reload's
 	store   *store.Store
 	hub     *router.Hub
 	server  *evloop.Server
@@ -87,7 +74,8 @@ type Options struct {
 func Start(o Options) (*Daemon, error) {
 	c, log := o.Config, o.Log
 	parts := divide(c.Memory, c.MaxConnections)
-	d := &Daemon{version: o.Version, log: log, memory: c.Memory, clock: &clock{start: time.Now(), wall: time.Now().UnixMilli()}, failed: make(chan error, len(c.Listeners))}
+	d := &Daemon{version: o.Version, log: log, clock: newClock(), failed: make(chan error, len(c.Listeners))}
+	d.memory.Store(c.Memory)
 	d.started = d.clock.Now().Wall
 	d.stop = make(chan struct{})
 	s, err := store.New(store.Options{Limit: parts.store, MaxValue: maxValue})
@@ -276,12 +264,14 @@ const (
 func (d *Daemon) sweep() {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
+	off := false
 	for n := 0; ; n++ {
 		select {
 		case <-d.stop:
 			return
 		case <-tick.C:
 		}
+		off = d.follow(off)
 		d.store.Sweep(d.clock.Now(), sweepRecords)
 		if n%5 == 0 {
 			d.hub.Sweep()

@@ -99,8 +99,9 @@ func largeValues(t *testing.T, d *daemon.Daemon) {
 		})
 	}
 	wg.Wait()
-	if n := d.Counters().SlowReaders.Load(); n != 0 {
-		t.Errorf("%d healthy connections were taken for slow readers, want 0", n)
+	// Only who has answers outstanding, which the inline grid never has, may be moved.
+	if k := d.Counters(); k.Streams.Load() > int64(k.LongParked.Load()) {
+		t.Errorf("%d healthy connections were moved to goroutines, %d for outstanding answers", k.Streams.Load(), k.LongParked.Load())
 	}
 }
 

@@ -65,9 +65,13 @@ func (o *observer) snapshot() admin.Snapshot {
 	d := o.d
 	k := &d.hub.Counters
 	_, unimplemented := o.service.Counts()
+	var st grid.Stats
+	d.store.Stats(&st, d.clock.Now())
 	s := admin.Snapshot{
-		Version: d.version, Node: o.hostName, Up: d.clock.Now().Wall - d.started, Loops: o.c.EventLoops, Limit: o.c.Memory,
+		Version: d.version, Node: o.hostName, Up: d.clock.Now().Wall - d.started, Loops: o.c.EventLoops, Limit: st.Limit,
 		Router: []admin.Figure{
+			{Name: "memory_budget_bytes", Help: "What the whole process may use; process_resident_memory_bytes is what it does.", Value: float64(d.memory.Load())},
+			{Name: "memory_store_bytes", Help: "What the store has taken for entries and their index, of memory_limit_bytes.", Value: float64(st.Memory)},
 			{Name: "connections", Help: "Connections now.", Value: float64(k.Conns.Load())},
 			{Name: "connections_on_goroutines", Help: "Connections now that are not on an event loop.", Value: float64(k.Streams.Load())},
 			{Name: "buffered_bytes", Help: "What connections keep between their turns.", Value: float64(k.Buffered.Load())},

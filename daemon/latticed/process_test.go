@@ -230,6 +230,21 @@ func TestLifeUnderSystemd(t *testing.T) {
 		t.Errorf("limit_maxbytes after cache_memlimit and a reload: got %q, want %q", got, want)
 	}
 
+	r, err := http.Get("http://" + p.addr + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	metrics, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"\nlatticed_memory_budget_bytes 3.3554432e+07\n", "\nlatticed_memory_limit_bytes 1.2582912e+07\n", "\nprocess_resident_memory_bytes "} {
+		if !strings.Contains(string(metrics), want) {
+			t.Errorf("metrics: want %q in %s", want, metrics)
+		}
+	}
+
 	idle := dial(t, "tcp", p.addr)
 	ask(t, idle, "set k 0 0 1\r\na\r\n", "STORED\r\n")
 	p.signal(t, syscall.SIGTERM)

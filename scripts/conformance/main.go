@@ -10,6 +10,7 @@ package main
 import (
 	"bufio"
 	"embed"
+	"errors"
 	"flag"
 	"fmt"
 	"net"
@@ -73,6 +74,9 @@ func run(daemon, cache string, quick bool) error {
 		{"python-memcached", false, python("python-memcached==1.62", "check_python_memcached.py")},
 		{"gomemcache", true, gomemcache},
 		{"npm-memcached", true, node("memcached@2.2.2", "check_memcached.js")},
+		{"README/python", true, python("pymemcache==4.0.0", "python")},
+		{"README/js", true, node("memcached@2.2.2", "js")},
+		{"memory", false, memory},
 	}
 	for _, s := range suites {
 		if quick && !s.quick {
@@ -154,25 +158,37 @@ func (r *runner) start() (addr string, stop func(), err error) {
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		return "", nil, err
 	}
-	cmd := exec.Command(r.daemon, "--config", conf, "--debug-commands")
-	out, err := cmd.StdoutPipe()
+	cmd, addr, err := begin(exec.Command(r.daemon, "--config", conf, "--debug-commands"))
 	if err != nil {
 		return "", nil, err
 	}
-	if err := cmd.Start(); err != nil {
-		return "", nil, fmt.Errorf("start the daemon: %w", err)
+	return addr, func() { _ = finish(cmd) }, nil
+}
+
+// begin starts a daemon and returns where it listens first.
+func begin(cmd *exec.Cmd) (*exec.Cmd, string, error) {
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, "", err
 	}
-	stop = func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
+	if err := cmd.Start(); err != nil {
+		return nil, "", fmt.Errorf("start the daemon: %w", err)
 	}
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		if _, a, ok := strings.Cut(lines.Text(), "listening on "); ok {
-			return a, stop, nil
+			return cmd, a, nil
 		}
 	}
-	stop()
-	return "", nil, fmt.Errorf("the daemon did not say where it listens")
+	return nil, "", errors.Join(errors.New("the daemon did not say where it listens"), finish(cmd))
+}
+
+// finish ends a daemon as an administrator would.
+func finish(cmd *exec.Cmd) error {
+	_ = cmd.Process.Signal(syscall.SIGTERM)
+	if err := cmd.Wait(); err != nil {
+		return fmt.Errorf("the daemon's end: %w", err)
+	}
+	return nil
 }
 
 // command runs a program and returns what it printed.
@@ -216,8 +232,12 @@ func memccapable(_ *runner, addr string) (int, error) {
 	return strings.Count(out, "[pass]"), err
 }
 
-// client writes a scenario beside what it needs, runs it, and counts its lines `ok ...`.
+// client writes a scenario beside what it needs, runs it, and counts its lines `ok ...`. A script that is only the name of
+// a language is the example that README.md has in it.
 func (r *runner) client(script, interpreter, dir, addr string) (int, error) {
+	if !strings.Contains(script, ".") {
+		return r.example(script, interpreter, dir, addr)
+	}
 	b, err := files.ReadFile("clients/" + script)
 	if err != nil {
 		return 0, err
@@ -232,6 +252,36 @@ func (r *runner) client(script, interpreter, dir, addr string) (int, error) {
 	}
 	out, err := command(dir, nil, interpreter, path, host, port)
 	return countOK(out), err
+}
+
+// example runs README.md's example in a language against addr, and counts 1 if it prints what it stored.
+func (r *runner) example(language, interpreter, dir, addr string) (int, error) {
+	b, err := os.ReadFile("../../README.md")
+	if err != nil {
+		return 0, err
+	}
+	_, code, found := strings.Cut(string(b), "\n```"+language+"\n")
+	code, _, ended := strings.Cut(code, "\n```\n")
+	if !found || !ended {
+		return 0, fmt.Errorf("README.md has no example in %s", language)
+	}
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return 0, err
+	}
+	code = strings.NewReplacer("127.0.0.1", host, "11211", port).Replace(code)
+	path := filepath.Join(dir, "README."+language)
+	if err := os.WriteFile(path, []byte(code), 0o644); err != nil {
+		return 0, err
+	}
+	out, err := command(dir, nil, interpreter, path)
+	if err == nil && !strings.Contains(out, "hello") {
+		err = fmt.Errorf("README.md's example in %s printed %q", language, out)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return 1, nil
 }
 
 var okLine = regexp.MustCompile(`(?m)^ok\b`)

@@ -116,6 +116,7 @@ func Start(o Options) (*Daemon, error) {
 	seen.hostName, _ = os.Hostname()
 	seen.service = rest.New(rest.Options{
 		Host: seen.host, Metrics: admin.NewMetrics(seen.snapshot).Gather,
+		MaxCollect: max(int(parts.buffers/2), 2*int(c.HTTP.MaxContent)),
 		MaxContent: int(c.HTTP.MaxContent), AllowedHosts: c.HTTP.AllowedHosts, AllowedOrigins: c.HTTP.AllowedOrigins,
 	})
 	h2 := http2.New(http2.Options{Service: seen.service})

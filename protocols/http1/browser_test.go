@@ -15,7 +15,7 @@ func TestBrowsersOfStrangersAreRefused(t *testing.T) {
 	f := func(env protocols.Env, status string, fields ...string) {
 		t.Helper()
 		request := "GET " + base + "k HTTP/1.1\r\n" + lines(fields) + "\r\n"
-		if got := bare(drive(t, []byte(request), how{room: 1000, env: env})); !strings.HasPrefix(got, "HTTP/1.1 "+status) {
+		if got := answers(t, request, env); !strings.HasPrefix(got, "HTTP/1.1 "+status) {
 			t.Errorf("%q: got %q, want %s", fields, got, status)
 		}
 	}
@@ -54,7 +54,7 @@ func TestBrowsersOfStrangersAreRefused(t *testing.T) {
 func TestSharingWithOtherOrigins(t *testing.T) {
 	f := func(request, want string) {
 		t.Helper()
-		if got := bare(drive(t, []byte(request), how{room: 64 << 10, env: local})); got != want {
+		if got := answers(t, request, local); got != want {
 			t.Errorf("%q:\ngot  %q\nwant %q", request, got, want)
 		}
 	}
@@ -67,7 +67,7 @@ func TestSharingWithOtherOrigins(t *testing.T) {
 		"If-Modified-Since, If-None-Match, If-Unmodified-Since, Key-Content-Type, lastUsed, maxIdleTimeSeconds, timeToLiveSeconds, User-Agent\n"+
 		"Access-Control-Max-Age: 0\nAccess-Control-Allow-Origin: https://app.example.com\nAccess-Control-Allow-Credentials: true\n"+
 		"Vary: Origin\nContent-Length: 0\n\n")
-	got := bare(drive(t, []byte(put("k", "v1")+get("k", "Origin: https://app.example.com", "User-Agent: Mozilla/5.0")), how{room: 64 << 10, env: local}))
+	got := answers(t, put("k", "v1")+get("k", "Origin: https://app.example.com", "User-Agent: Mozilla/5.0"), local)
 	for _, want := range []string{
 		"\nAccess-Control-Allow-Origin: https://app.example.com\n", "\nAccess-Control-Expose-Headers: Cache-Control, ", "\nVary: Origin\n",
 		"\nX-Frame-Options: sameorigin\n", "\nX-Content-Type-Options: nosniff\n", "\nContent-Security-Policy: sandbox; default-src 'none'",
@@ -76,7 +76,7 @@ func TestSharingWithOtherOrigins(t *testing.T) {
 			t.Errorf("got %q, want one %q in it", got, want)
 		}
 	}
-	got = bare(drive(t, []byte(get("k", "User-Agent: Mozilla/5.0")), how{room: 64 << 10, env: local}))
+	got = answers(t, get("k", "User-Agent: Mozilla/5.0"), local)
 	if !strings.Contains(got, "\nContent-Security-Policy: default-src 'self' data:;") {
 		t.Errorf("a miss: got %q, want the policy of pages in it", got)
 	}

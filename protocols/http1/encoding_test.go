@@ -12,6 +12,9 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/latticed/latticed/protocols"
+	"github.com/latticed/latticed/protocols/prototest"
 )
 
 func squeezed(t *testing.T, coding, value string) string {
@@ -47,7 +50,7 @@ func TestContentCodings(t *testing.T) {
 	f := func(size int, accept, want string, fields ...string) {
 		t.Helper()
 		value := strings.Repeat("0123456789abcdef", size/16)
-		out := drive(t, []byte(put("k", value, fields...)+get("k", "Accept-Encoding: "+accept)), how{room: 64 << 10, cut: 999, seed: 3})
+		out := setup(protocols.Env{}).Drive(t, []byte(put("k", value, fields...)+get("k", "Accept-Encoding: "+accept)), prototest.How{Cut: 999, Seed: 3}).Out
 		in := bufio.NewReader(bytes.NewReader(out))
 		if _, err := http.ReadResponse(in, nil); err != nil {
 			t.Fatal(err)
@@ -93,13 +96,13 @@ func TestCompressedRequests(t *testing.T) {
 	for _, coding := range []string{"gzip", "deflate", "raw deflate", "zstd"} {
 		name := strings.TrimPrefix(coding, "raw ")
 		for _, v := range []string{"short", value} {
-			got := bare(drive(t, []byte(put("k", squeezed(t, coding, v), "Content-Encoding: "+name, "Content-Type: text/plain")+get("k")), how{room: 64 << 10, cut: 50, seed: 1}))
+			got := bare(setup(protocols.Env{}).Drive(t, []byte(put("k", squeezed(t, coding, v), "Content-Encoding: "+name, "Content-Type: text/plain")+get("k")), prototest.How{Cut: 50, Seed: 1}).Out)
 			if !strings.HasPrefix(got, "HTTP/1.1 204 ") || !strings.HasSuffix(got, "\n\n"+v) {
 				t.Errorf("%s of %d bytes: got %.200q", coding, len(v), got)
 			}
 		}
 		// Small on the wire, too large when it is undone.
-		got := bare(drive(t, []byte(put("k", squeezed(t, coding, strings.Repeat("v", 5<<20)), "Content-Encoding: "+name)+get("k")), how{room: 64 << 10}))
+		got := answers(t, put("k", squeezed(t, coding, strings.Repeat("v", 5<<20)), "Content-Encoding: "+name)+get("k"))
 		if !strings.HasPrefix(got, "HTTP/1.1 413 ") || !strings.Contains(got, "HTTP/1.1 404 ") {
 			t.Errorf("a bomb of %s: got %.200q", coding, got)
 		}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/latticed/latticed/protocols"
+	"github.com/latticed/latticed/protocols/prototest"
 )
 
 // resources are the paths of Infinispan's REST interface, and what each answers here: 501 is "not yet", with a
@@ -194,7 +195,7 @@ func TestEveryResource(t *testing.T) {
 	for _, row := range strings.Split(strings.TrimSpace(resources), "\n") {
 		w := strings.Fields(row)
 		request := w[0] + " " + w[1] + " HTTP/1.1\r\nHost: a\r\n\r\n"
-		got := bare(drive(t, []byte(request), how{room: 64 << 10, env: admin}))
+		got := answers(t, request, admin)
 		head, body, _ := strings.Cut(got, "\n\n")
 		if !strings.HasPrefix(head, "HTTP/1.1 "+w[2]+" ") {
 			t.Errorf("%s %s: got %.200q, want %s", w[0], w[1], got, w[2])
@@ -203,7 +204,7 @@ func TestEveryResource(t *testing.T) {
 			t.Errorf("%s %s: 501 says %q, want a sentence", w[0], w[1], body)
 		}
 		// Nothing is changed by who may not.
-		if refused := bare(drive(t, []byte(request), how{room: 64 << 10})); w[2] == "501" && strings.HasPrefix(refused, "HTTP/1.1 2") {
+		if refused := answers(t, request); w[2] == "501" && strings.HasPrefix(refused, "HTTP/1.1 2") {
 			t.Errorf("%s %s without rights: got %q", w[0], w[1], refused)
 		}
 		n++
@@ -213,7 +214,7 @@ func TestEveryResource(t *testing.T) {
 	}
 	for _, request := range []string{"POST /rest/v2/caches/c", "PUT /rest/v2/caches/c", "DELETE /rest/v2/caches/default", "POST /rest/v2/server?action=stop",
 		"POST /rest/v2/cluster?action=stop", "POST /rest/v2/server/connectors/x?action=stop"} {
-		got := bare(drive(t, []byte(request+" HTTP/1.1\r\nHost: a\r\n\r\n"), how{room: 64 << 10}))
+		got := answers(t, request+" HTTP/1.1\r\nHost: a\r\n\r\n")
 		if !strings.HasPrefix(got, "HTTP/1.1 403 ") || !strings.Contains(got, "admin of listeners") {
 			t.Errorf("%s on a listener that is not open to administration: got %q", request, got)
 		}
@@ -230,8 +231,8 @@ func TestLongListing(t *testing.T) {
 		b.WriteString(put("key"+strconv.Itoa(i), "v"))
 	}
 	b.WriteString(on("GET", "?action=keys") + on("GET", "?action=size") + on("GET", "?action=keys&limit=7"))
-	for _, h := range []how{{room: 64 << 10}, {room: 1000, late: true, seed: 5}} {
-		got := bare(drive(t, []byte(b.String()), h))
+	for _, h := range []prototest.How{{}, {Room: 1000, Late: 60, Seed: 5}} {
+		got := bare(setup(protocols.Env{}).Drive(t, []byte(b.String()), h).Out)
 		got = chunkLine.ReplaceAllString(got, "")
 		if n := strings.Count(got, `"key`); n != 3007 {
 			t.Errorf("%+v: got %d keys, want 3007", h, n)

@@ -1,9 +1,7 @@
 package http1_test
 
 import (
-	"bytes"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -11,105 +9,27 @@ import (
 	"github.com/latticed/latticed/grid/gridtest"
 	"github.com/latticed/latticed/protocols"
 	"github.com/latticed/latticed/protocols/http1"
+	"github.com/latticed/latticed/protocols/prototest"
 	"github.com/latticed/latticed/protocols/rest"
 )
 
-// now is when the tests happen: Tue, 14 Nov 2023 22:13:20 GMT.
-var now = grid.Time{Wall: 1.7e12}
-
-// how is one way to drive a session.
-type how struct {
-	cut  int // bytes at a time at most; 0 for all at once
-	room int
-	tail bool
-	late bool
-	seed uint64
-	env  protocols.Env
+// setup makes a session over an empty grid. env says what listener it is on.
+func setup(env protocols.Env) prototest.Setup {
+	return func() prototest.Parts {
+		service := rest.New(rest.Options{
+			MaxContent: 100_000, AllowedHosts: []string{"cache.example.com"}, AllowedOrigins: []string{"https://app.example.com"},
+		})
+		return prototest.Parts{
+			Protocol: http1.New(http1.Options{Service: service}), Caches: gridtest.NewModel(gridtest.Options{}), Env: env,
+		}
+	}
 }
 
-// mailbox is the grid.Late of one connection.
-type mailbox struct {
-	list  []protocols.Answer
-	woken bool
-}
-
-func (m *mailbox) Answer(_ uint64, seq uint32, r *grid.Result) {
-	a := protocols.Answer{Seq: seq, Res: *r}
-	a.Res.Value = bytes.Clone(r.Value)
-	m.list = append(m.list, a)
-}
-func (m *mailbox) Wake(uint64) { m.woken = true }
-
-// drive sends input to a fresh session over a fresh grid and returns everything it answered.
-func drive(t testing.TB, input []byte, h how) []byte {
+// answers sends requests and returns what comes, without what is the same in every answer, and without CR.
+func answers(t testing.TB, requests string, env ...protocols.Env) string {
 	t.Helper()
-	rng := rand.New(rand.NewPCG(h.seed, 1))
-	var caches grid.Caches = gridtest.NewModel(gridtest.Options{})
-	late := gridtest.NewLate(caches, h.seed)
-	if h.late {
-		late.Share, late.Slow = 60, true
-		caches = late
-	}
-	p := http1.New(http1.Options{Service: rest.New(rest.Options{
-		MaxContent: 100_000, AllowedHosts: []string{"cache.example.com"}, AllowedOrigins: []string{"https://app.example.com"},
-	})})
-	env := h.env
-	env.Conn, env.Caches, env.Limits = 1, caches, protocols.DefaultLimits
-	s := p.Open(&env)
-	defer func() {
-		s.Close()
-		late.DeliverAll()
-	}()
-	batch := grid.NewBatch(h.room)
-	box := &mailbox{}
-	var unread, out []byte
-	loop := 0
-	for steps, most := 0, 100*len(input)+100000; ; steps++ {
-		if steps > most {
-			t.Fatalf("the session makes no progress at %.40q; %+v, answered ...%q", unread, h, out[max(0, len(out)-60):])
-		}
-		in := bytes.Clone(unread)
-		turn := protocols.Turn{
-			In: in, EOF: len(input) == 0, Room: h.room, CanTail: h.tail, Now: now, Batch: batch, Late: box.list, Loop: loop,
-		}
-		box.list, box.woken = nil, false
-		batch.Reset()
-		batch.Late = box
-		pr := s.Step(&turn)
-		out = append(append(out, turn.Out...), turn.Tail...)
-		for i := range in {
-			in[i] = '#' // nothing of the input may be kept
-		}
-		unread = unread[pr.Used:]
-		for range rng.IntN(3) {
-			late.Deliver()
-		}
-		switch {
-		case pr.Next == protocols.Close:
-			return out
-		case pr.Next == protocols.HandOff && loop == 0:
-			loop = protocols.MaxLoops - 1
-			continue
-		case pr.Next == protocols.Flush:
-			continue
-		case pr.Next == protocols.Park:
-			if !late.Deliver() && len(box.list) == 0 && !box.woken {
-				t.Fatalf("parked for ever at %.40q; %+v, answered ...%q", unread, h, out[max(0, len(out)-60):])
-			}
-			continue
-		case len(input) == 0 && pr.Held == 0:
-			return out
-		case len(input) == 0:
-			late.DeliverAll()
-		}
-		if n := len(input); n > 0 {
-			if h.cut > 0 {
-				n = min(n, 1+rng.IntN(h.cut))
-			}
-			unread = append(unread, input[:n]...)
-			input = input[n:]
-		}
-	}
+	env = append(env, protocols.Env{})
+	return bare(setup(env[0]).Drive(t, []byte(requests), prototest.How{Tail: true}).Out)
 }
 
 // bare drops what is the same in every answer, and CR.
@@ -146,7 +66,7 @@ func lines(fields []string) (s string) {
 func TestAnswers(t *testing.T) {
 	f := func(request, want string) {
 		t.Helper()
-		if got := bare(drive(t, []byte(request), how{room: 64 << 10, tail: true})); got != want {
+		if got := answers(t, request); got != want {
 			t.Errorf("%.200q:\ngot  %q\nwant %q", request, got, want)
 		}
 	}
@@ -342,8 +262,8 @@ func TestNothingIsSmuggled(t *testing.T) {
 		{"GET / HTTP/1.1\r\n" + host + strings.Repeat("A: b\r\n", 1400) + "\r\n", "431"},
 		{line + host + "Expect: 200-ok\r\n\r\n", "417"},
 	} {
-		for _, h := range []how{{room: 64 << 10}, {room: 64 << 10, cut: 3, seed: 1}} {
-			got := bare(drive(t, []byte(c.request+get("behind")), h))
+		for _, h := range []prototest.How{{}, {Cut: 3, Seed: 1}} {
+			got := bare(setup(protocols.Env{}).Drive(t, []byte(c.request+get("behind")), h).Out)
 			if !strings.HasPrefix(got, "HTTP/1.1 "+c.status+" ") || !strings.Contains(got, "\nConnection: close\n\n") || strings.Count(got, "HTTP/1.1 ") != 1 {
 				t.Errorf("%.100q: got %q, want one %s and a close", c.request, got, c.status)
 			}
@@ -356,8 +276,8 @@ func TestNothingIsSmuggled(t *testing.T) {
 		"1;a=\x00\r\na\r\n0\r\n\r\n", "1;" + strings.Repeat("x", 300) + "\r\na\r\n0\r\n\r\n", "ffffffffffffffff\r\na",
 		"1\r\na\r\n0\r\nA: " + strings.Repeat("b", 9000) + "\r\n\r\n",
 	} {
-		for _, h := range []how{{room: 64 << 10}, {room: 64 << 10, cut: 3, seed: 1}} {
-			got := bare(drive(t, []byte(chunked+b+get("behind")), h))
+		for _, h := range []prototest.How{{}, {Cut: 3, Seed: 1}} {
+			got := bare(setup(protocols.Env{}).Drive(t, []byte(chunked+b+get("behind")), h).Out)
 			if !strings.HasPrefix(got, "HTTP/1.1 400 ") || !strings.Contains(got, "\nConnection: close\n\n") || strings.Count(got, "HTTP/1.1 ") != 1 {
 				t.Errorf("chunks %.60q: got %q, want one 400 and a close", b, got)
 			}
@@ -394,21 +314,8 @@ func scripts() []string {
 }
 
 func TestAnyDriveGivesTheSameBytes(t *testing.T) {
-	for i, script := range scripts() {
-		want := drive(t, []byte(script), how{room: 64 << 10, tail: true})
-		for seed := range uint64(12) {
-			h := how{cut: []int{0, 1, 7, 900, 30000}[seed%5], room: []int{1, 100, 5000, 64 << 10}[seed%4], tail: seed%2 == 0, late: seed > 3, seed: seed}
-			if h.cut == 1 && len(script) > 50_000 {
-				h.cut = 11
-			}
-			if got := drive(t, []byte(script), h); !bytes.Equal(got, want) {
-				k := 0
-				for k < min(len(got), len(want)) && got[k] == want[k] {
-					k++
-				}
-				t.Errorf("script %d, %+v: differs at byte %d of %d:\ngot  %.300q\nwant %.300q", i, h, k, len(want), got[max(0, k-100):], want[max(0, k-100):])
-			}
-		}
+	for _, script := range scripts() {
+		setup(protocols.Env{}).Same(t, []byte(script), prototest.Ways(20))
 	}
 }
 
@@ -418,14 +325,10 @@ func FuzzStep(f *testing.F) {
 			f.Add([]byte(s), uint64(3))
 		}
 	}
+	ways := prototest.Ways(60)
 	f.Fuzz(func(t *testing.T, input []byte, seed uint64) {
-		if len(input) > 64<<10 {
-			return
-		}
-		want := drive(t, input, how{room: 64 << 10, tail: true})
-		h := how{cut: 1 + int(seed%97), room: 1 + int(seed%5000), tail: seed%2 == 0, late: seed%3 == 0, seed: seed}
-		if got := drive(t, input, h); !bytes.Equal(got, want) {
-			t.Errorf("%+v: got %q, want %q", h, got, want)
+		if len(input) <= 64<<10 {
+			setup(protocols.Env{}).Same(t, input, ways[seed%60:][:1])
 		}
 	})
 }
@@ -456,7 +359,7 @@ func TestStepAllocatesNothing(t *testing.T) {
 		in, out, batch := []byte(strings.Repeat(request, 16)), make([]byte, 0, 64<<10), grid.NewBatch(64<<10)
 		turn := protocols.Turn{}
 		step := func() {
-			turn = protocols.Turn{In: in, Out: out, Room: 64 << 10, CanTail: true, Now: now, Batch: batch}
+			turn = protocols.Turn{In: in, Out: out, Room: 64 << 10, CanTail: true, Now: prototest.Now, Batch: batch}
 			if p := s.Step(&turn); p.Used != len(in) {
 				t.Fatalf("%q: used %d of %d bytes", request, p.Used, len(in))
 			}

@@ -27,6 +27,7 @@ type Parts struct {
 	Caches   grid.Caches
 	Clock    grid.Clock // nil: it is always Now
 	Log      accesslog.Recorder
+	Env      protocols.Env // of the connection; what is not about the driving
 }
 
 // Setup makes Parts, fresh ones each time.
@@ -71,6 +72,7 @@ type Conn struct {
 	eof    bool
 	out    []byte
 	prog   protocols.Progress
+	handed bool // it runs on a goroutine's driver
 }
 
 // lent is what a session is lent for a Step.
@@ -117,7 +119,9 @@ func (s Setup) Dial(t testing.TB, h How) *Conn {
 	for i := range c.sets {
 		c.sets[i] = lent{batch: grid.NewBatch(h.Room), out: make([]byte, 0, h.Room)}
 	}
-	c.sess = c.parts.Protocol.Open(&protocols.Env{Conn: 1, Caches: c.spy, Waker: waker{&c.box}, Limits: limits})
+	env := c.parts.Env
+	env.Conn, env.Caches, env.Waker, env.Limits = 1, c.spy, waker{&c.box}, limits
+	c.sess = c.parts.Protocol.Open(&env)
 	t.Cleanup(c.close)
 	return c
 }
@@ -164,7 +168,7 @@ func (c *Conn) settle() {
 		if c.late != nil {
 			c.late.DeliverAll()
 		}
-		ready := len(c.box.list) > 0 || c.box.woken || c.prog.Next == protocols.Flush
+		ready := len(c.box.list) > 0 || c.box.woken || c.prog.Next == protocols.Flush || c.prog.Next == protocols.HandOff
 		switch {
 		case ready:
 		case c.prog.Next == protocols.Park:
@@ -196,6 +200,9 @@ func (c *Conn) step() {
 	set.turn = protocols.Turn{
 		In: in, EOF: c.eof, Late: late, Out: set.out[:0], Room: c.how.Room, CanTail: c.how.Tail, Now: now, Batch: set.batch,
 		Loop: c.steps % protocols.MaxLoops, Log: c.parts.Log,
+	}
+	if c.handed = c.handed || c.prog.Next == protocols.HandOff; c.handed {
+		set.turn.Loop = protocols.MaxLoops - 1
 	}
 	if c.how.Move {
 		done := make(chan struct{})
@@ -267,7 +274,7 @@ func (s Setup) Drive(t testing.TB, input []byte, h How) Outcome {
 		}
 		ready := len(c.box.list) > 0 || c.box.woken
 		switch {
-		case c.prog.Next == protocols.Flush || ready:
+		case c.prog.Next == protocols.Flush || c.prog.Next == protocols.HandOff || ready:
 		case c.prog.Next == protocols.Park:
 			if c.late == nil || !c.late.Deliver() {
 				t.Fatalf("parked for ever at %.40q; %+v, answered ...%q", c.unread, c.how, c.lastOut())

@@ -109,8 +109,12 @@ func (x *Exchange) Reset(s *Service, peer *Peer) {
 	x.large, x.whole, x.way, x.want, x.chosen = nil, false, media.Same, media.Type{}, false
 }
 
-// keepBuffer is the largest buffer that an exchange in the pool keeps.
-const keepBuffer = 64 << 10
+// keepBuffer is the largest buffer that an exchange in the pool keeps, freeBuffer the largest that is charged to nobody
+// while it is in use.
+const (
+	keepBuffer = 64 << 10
+	freeBuffer = 4 << 10
+)
 
 // Release lets go of what x holds outside of itself. It may be called more than once.
 func (x *Exchange) Release() {
@@ -216,14 +220,14 @@ func (x *Exchange) Write(p []byte) int {
 
 // grow makes room for n bytes in x.in, charged to what all connections may hold together. False: there is none.
 func (x *Exchange) grow(n int) bool {
-	if n <= cap(x.in) {
-		return true
+	size := cap(x.in)
+	if n > size {
+		size = max(n, min(2*size, x.most))
+		if x.expected > 0 {
+			size = max(n, min(x.expected, x.most))
+		}
 	}
-	size := max(n, min(2*cap(x.in), x.most))
-	if x.expected > 0 {
-		size = max(n, min(x.expected, x.most))
-	}
-	if size > keepBuffer {
+	if size > freeBuffer && size > x.held {
 		more := size - x.held
 		if x.s.collected.Add(int64(more)) > int64(x.s.opt.MaxCollect) {
 			x.s.collected.Add(-int64(more))
@@ -231,13 +235,15 @@ func (x *Exchange) grow(n int) bool {
 		}
 		x.held = size
 	}
-	x.in = append(make([]byte, 0, size), x.in...)
+	if size > cap(x.in) {
+		x.in = append(make([]byte, 0, size), x.in...)
+	}
 	return true
 }
 
 // charge counts n bytes that x holds beside its buffers. False: all connections together hold too much.
 func (x *Exchange) charge(n int) bool {
-	if n <= keepBuffer {
+	if n <= freeBuffer {
 		return true
 	}
 	if x.s.collected.Add(int64(n)) > int64(x.s.opt.MaxCollect) {

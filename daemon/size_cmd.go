@@ -10,14 +10,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/latticed/latticed/conf"
+	"github.com/latticed/latticed/grid/store"
 )
 
-// entryOverhead is what the engine takes for an entry beside its key and value, in bytes: header, index slot and
-// rounding to 8 bytes.
-const entryOverhead = 33
-
-// reserve is the share of a node's memory that is not for entries: connections, buffers, the process itself.
-const reserve = 0.10
+// sizeConns is how many connections a node is planned for.
+const sizeConns = 10_000
 
 // plan is the question that `latticed size` answers.
 type plan struct {
@@ -34,13 +31,19 @@ func (p plan) guide() (data, total, nodes, planned float64) {
 	return data, total, nodes, nodes + float64(p.owners-1)
 }
 
-// ours counts what an entry really takes and no working space, which nothing here needs in proportion to the data; a
-// tenth of each node is kept for the process. It plans for the same failures, and never fewer nodes than owners.
-func (p plan) ours() (entry, total, nodes, planned float64) {
-	entry = p.key + p.value + entryOverhead
+// ours counts what an entry with flags and a lifespan really takes, and no working space, which nothing here needs in proportion to the data; what
+// the process itself needs comes off each node's memory. It plans for the same failures.
+func (p plan) ours() (entry, total, room, nodes, planned float64) {
+	entry = p.key + p.value + store.FullOverhead
 	total = p.entries * entry * float64(p.owners)
-	nodes = max(1, math.Ceil(total/(p.memory*(1-reserve))))
-	return entry, total, nodes, nodes + float64(p.owners-1)
+	room = p.room()
+	nodes = max(1, math.Ceil(total/room))
+	return entry, total, room, nodes, nodes + float64(p.owners-1)
+}
+
+// room is what a node's memory leaves for entries, as the daemon divides it.
+func (p plan) room() float64 {
+	return float64(divide(uint64(p.memory), sizeConns).store)
 }
 
 func (p plan) check() error {
@@ -51,8 +54,8 @@ func (p plan) check() error {
 		return errors.New("size: --value must be at least one byte")
 	case p.owners < 1:
 		return errors.New("size: --owners must be at least 1")
-	case p.memory < 1:
-		return errors.New("size: --memory must be at least one byte")
+	case p.memory < 64<<20:
+		return errors.New("size: --memory must be at least 64MiB")
 	}
 	return nil
 }
@@ -65,11 +68,11 @@ func (p plan) print(out io.Writer) error {
 	fmt.Fprintf(t, "  in all nodes\tx (%d + 1)\t%s\n", p.owners, human(total))
 	fmt.Fprintf(t, "  nodes that hold it\t/ %s\t%.0f\n", human(p.memory), nodes)
 	fmt.Fprintf(t, "  nodes to plan\t+ owners - 1\t%.0f\n", planned)
-	entry, total, nodes, planned := p.ours()
-	fmt.Fprintf(t, "latticed: owners x entries x (entry + %d B) <= %.0f %% of memory x nodes\n", entryOverhead, (1-reserve)*100)
+	entry, total, room, nodes, planned := p.ours()
+	fmt.Fprintf(t, "latticed: owners x entries x (entry + %d B) <= room for entries x nodes\n", store.FullOverhead)
 	fmt.Fprintf(t, "  data\t%.0f x %.0f B\t%s\n", p.entries, entry, human(p.entries*entry))
 	fmt.Fprintf(t, "  in all nodes\tx %d\t%s\n", p.owners, human(total))
-	fmt.Fprintf(t, "  nodes that hold it\t/ %s\t%.0f\n", human(p.memory*(1-reserve)), nodes)
+	fmt.Fprintf(t, "  nodes that hold it\t/ %s\t%.0f\n", human(room), nodes)
 	fmt.Fprintf(t, "  nodes to plan\t+ owners - 1\t%.0f\n", planned)
 	return t.Flush()
 }
@@ -94,7 +97,7 @@ func sizeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "size", Short: "Calculate how many nodes a data set needs",
 		Long: "size plans a cluster: it prints the arithmetic of Infinispan's tuning guide and latticed's own, which counts what\n" +
-			"an entry really takes. Both plan so that owners-1 nodes may fail and the rest still hold everything.",
+			"an entry really takes and what a node with 10,000 connections has left for entries. Both plan so that owners-1 nodes may fail and the rest still hold everything.",
 		Example: "  latticed size --entries 1e6 --value 10kB --owners 3 --memory 4GB\n" +
 			"  latticed size --entries 5e8 --key 24 --value 300 --owners 2 --memory 64GiB",
 		Args: cobra.NoArgs,

@@ -11,14 +11,14 @@ func TestSize(t *testing.T) {
 		if _, _, n, all := p.guide(); n != guideNodes || all != guidePlanned {
 			t.Errorf("%+v: by the guide %v nodes, %v planned; want %v, %v", p, n, all, guideNodes, guidePlanned)
 		}
-		if _, _, n, all := p.ours(); n != nodes || all != planned {
+		if _, _, _, n, all := p.ours(); n != nodes || all != planned {
 			t.Errorf("%+v: ours %v nodes, %v planned; want %v, %v", p, n, all, nodes, planned)
 		}
 	}
 	// The guide's own example: 40 GB on nodes of 4 GB, two of which may fail.
 	f(plan{entries: 1e6, value: 10_000, owners: 3, memory: 4e9}, 10, 12, 9, 11)
-	// Small entries, where the overhead counts: 1e9 x (116 + 33) B x 2 on 90 % of 64 GB.
-	f(plan{entries: 1e9, key: 16, value: 100, owners: 2, memory: 64e9}, 6, 7, 6, 7)
+	// Small entries, where the overhead counts: 1e9 x (32 + 39) B are more than 64 GB.
+	f(plan{entries: 1e9, key: 16, value: 16, owners: 1, memory: 64e9}, 1, 1, 2, 2)
 	f(plan{entries: 1, value: 1, owners: 1, memory: 1e9}, 1, 1, 1, 1)
 	f(plan{entries: 1, value: 1, owners: 3, memory: 1e9}, 1, 3, 1, 3)
 }

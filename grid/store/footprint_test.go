@@ -59,6 +59,6 @@ func TestFootprint(t *testing.T) {
 		measure("rewritten", 165)
 		runtime.KeepAlive(s)
 	}
-	f("plain", grid.Op{}, 145)
-	f("flags and lifespan", grid.Op{Flags: 1, TTL: 3600_000}, 155)
+	f("plain", grid.Op{}, 116+store.Overhead)
+	f("flags and lifespan", grid.Op{Flags: 1, TTL: 3600_000}, 116+store.FullOverhead)
 }

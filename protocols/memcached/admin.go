@@ -13,13 +13,33 @@ import (
 // settings are what the tuning commands of memcached's slab allocator and LRU set. They have no effect here; `stats
 // settings` shows them, because tools read back what they wrote.
 type settings struct {
-	hotPct, warmPct, crawlerSleep, crawlerTocrawl, tempTTL, automove atomic.Int64
-	detail, crawlerOff                                               atomic.Bool
+	hotPct, warmPct, crawlerSleep, crawlerTocrawl, tempTTL, automove, automoveWindow atomic.Int64
+	hotFactor, warmFactor, automoveRatio, automoveFree                               thousandths
+	tempLRU, flat, detail, crawlerOff                                                atomic.Bool
+}
+
+// thousandths is a number with three digits behind the point.
+type thousandths struct{ atomic.Int64 }
+
+func (n *thousandths) set(f float64) { n.Store(int64(min(max(f, -1e12), 1e12) * 1000)) }
+func (n *thousandths) get() float64  { return float64(n.Load()) / 1000 }
+
+// defaults are memcached's.
+func (s *settings) defaults() {
+	s.hotPct.Store(20)
+	s.warmPct.Store(40)
+	s.crawlerSleep.Store(100)
+	s.tempTTL.Store(61)
+	s.automoveWindow.Store(10)
+	s.hotFactor.set(0.2)
+	s.warmFactor.set(2)
+	s.automoveRatio.set(0.8)
+	s.automoveFree.set(0.01)
 }
 
 // single tells whether name is a command that runs alone: after all that was sent before it is answered, and before
 // anything behind it is parsed.
-func (t *turn) single(name []byte, ws *words) bool {
+func (t *turn) single(name []byte) bool {
 	switch string(name) {
 	case "stats", "flush_all", "verbosity", "cache_memlimit", "shutdown", "slabs", "lru", "lru_crawler", "extstore",
 		"watch", "refresh_certs", "config":
@@ -36,11 +56,24 @@ func (t *turn) alone() {
 	eol := bytes.IndexByte(in, '\n')
 	line := bytes.TrimSuffix(in[:eol], []byte{'\r'})
 	t.pos += eol + 1
-	var ws words
+	ws := &t.words
 	ws.cut(line)
-	reply := t.admin(string(ws.w[0]), &ws)
-	if !(ws.noreply() && quietable(string(ws.w[0]))) {
+	name := string(ws.w[0])
+	if t.Log != nil && !t.Log.Admit(1) {
+		t.Out = append(t.Out, busyER...)
+		return
+	}
+	reply := t.admin(name, ws)
+	out := 0
+	if !(ws.noreply() && quietable(name)) {
 		t.Out = append(t.Out, reply...)
+		out = len(reply)
+	}
+	switch {
+	case t.s.late != nil: // flush_all, late
+		t.s.late.queue[0].in = eol + 1
+	case t.Log != nil:
+		t.log(adminName(name), nil, statusWord(reply), eol+1, out, t.Now, 0)
 	}
 }
 
@@ -118,7 +151,7 @@ func (t *turn) admin(name string, ws *words) string {
 }
 
 func (t *turn) flushAll(n int, word []byte, quiet bool) string {
-	t.count[cmdFlush]++
+	t.count.n[cmdFlush]++
 	now := t.Now.Wall
 	at := int64(0)
 	if n > 1 {
@@ -140,7 +173,9 @@ func (t *turn) flushAll(n int, word []byte, quiet bool) string {
 	code := admin.Flush(at, t.ticket())
 	if code == grid.Pending {
 		r := req{verb: vText, text: "OK\r\n", quiet: quiet}
-		t.s.late = &late{queue: []held{{seq: t.s.seq, open: true, req: r}}, open: 1}
+		t.s.late = t.s.p.newLate()
+		t.s.late.queue = append(t.s.late.queue, held{seq: t.s.seq, open: true, req: r, start: t.Now})
+		t.s.late.open = 1
 		return ""
 	}
 	if code != grid.OK {
@@ -166,8 +201,14 @@ func (p *Protocol) slabs(n int, arg string, ws *words) string {
 	case n >= 3 && begins(arg, "automove"):
 		switch word := string(ws.word(2)); {
 		case begins(word, "ratio"), begins(word, "freeratio"):
-			if _, err := strconv.ParseFloat(string(ws.word(3)), 64); err != nil {
+			ratio, err := strconv.ParseFloat(string(ws.word(3)), 64)
+			if err != nil {
 				return plainError
+			}
+			if begins(word, "ratio") {
+				p.settings.automoveRatio.set(ratio)
+			} else {
+				p.settings.automoveFree.set(ratio)
 			}
 			return "OK\r\n"
 		case begins(word, "window"):
@@ -178,6 +219,7 @@ func (p *Protocol) slabs(n int, arg string, ws *words) string {
 			if v < 3 || v > 1800 {
 				return "CLIENT_ERROR automove window too low or too high\r\n"
 			}
+			p.settings.automoveWindow.Store(int64(v))
 			return "OK\r\n"
 		default:
 			v, ok := parse32(ws.word(2))
@@ -198,13 +240,17 @@ func (p *Protocol) lru(n int, arg string, ws *words) string {
 	switch {
 	case begins(arg, "tune") && n < 6:
 	case begins(arg, "mode") && n >= 3 && (begins(string(ws.w[2]), "flat") || begins(string(ws.w[2]), "segmented")):
+		p.settings.flat.Store(begins(string(ws.w[2]), "flat"))
 		return "OK\r\n"
 	case begins(arg, "temp_ttl") && n >= 3 && arg != "t":
 		v, ok := parseInt(ws.w[2])
 		if !ok {
 			return plainError
 		}
-		p.settings.tempTTL.Store(v)
+		p.settings.tempLRU.Store(v >= 0)
+		if v >= 0 {
+			p.settings.tempTTL.Store(v)
+		}
 		return "OK\r\n"
 	case begins(arg, "tune"):
 		hot, ok1 := parseUint(ws.w[2])
@@ -221,6 +267,8 @@ func (p *Protocol) lru(n int, arg string, ws *words) string {
 		}
 		p.settings.hotPct.Store(int64(hot))
 		p.settings.warmPct.Store(int64(warm))
+		p.settings.hotFactor.set(hotAge)
+		p.settings.warmFactor.set(warmAge)
 		return "OK\r\n"
 	}
 	return plainError

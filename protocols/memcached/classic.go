@@ -42,31 +42,31 @@ func (t *turn) command(line []byte, used int) {
 		t.keys(vGats, line[4:], used)
 		return
 	}
-	var ws words
+	ws := &t.words
 	ws.cut(line)
 	switch string(name) {
 	case "set":
-		t.storage(&ws, grid.Put, grid.Always, used)
+		t.storage(ws, vSet, grid.Put, grid.Always, used)
 	case "add":
-		t.storage(&ws, grid.Put, grid.IfAbsent, used)
+		t.storage(ws, vAdd, grid.Put, grid.IfAbsent, used)
 	case "replace":
-		t.storage(&ws, grid.Put, grid.IfPresent, used)
+		t.storage(ws, vReplace, grid.Put, grid.IfPresent, used)
 	case "append":
-		t.storage(&ws, grid.Append, grid.Always, used)
+		t.storage(ws, vAppend, grid.Append, grid.Always, used)
 	case "prepend":
-		t.storage(&ws, grid.Prepend, grid.Always, used)
+		t.storage(ws, vPrepend, grid.Prepend, grid.Always, used)
 	case "cas":
-		t.storage(&ws, grid.Put, grid.IfVersion, used)
+		t.storage(ws, vCas, grid.Put, grid.IfVersion, used)
 	case "delete":
-		t.remove(&ws, used)
+		t.remove(ws, used)
 	case "incr":
-		t.arith(&ws, vIncr, grid.Incr, used)
+		t.arith(ws, vIncr, grid.Incr, used)
 	case "decr":
-		t.arith(&ws, vDecr, grid.Decr, used)
+		t.arith(ws, vDecr, grid.Decr, used)
 	case "touch":
-		t.touch(&ws, used)
+		t.touch(ws, used)
 	case "mg", "ms", "md", "ma", "me":
-		t.meta(&ws, line, used)
+		t.meta(ws, line, used)
 	case "mn":
 		t.text("MN\r\n", used, false)
 	case "version":
@@ -76,7 +76,7 @@ func (t *turn) command(line []byte, used int) {
 		t.pos += used
 		t.s.closing = true
 	default:
-		if t.single(name, &ws) {
+		if t.single(name) {
 			t.block = true
 			return
 		}
@@ -92,21 +92,23 @@ func (t *turn) command(line []byte, used int) {
 
 func (p *Protocol) versionLine() string { return "VERSION " + p.opt.Version + "\r\n" }
 
-// keys opens the key list of a get or gat. All keys are checked before the first is asked for: one that is too long
-// spoils the whole line.
+// keys parses the key list of a get or gat. Nothing of it counts before all keys are checked: one that is too long
+// spoils the whole line. What does not fit the batch stays in the input, as an open list.
 func (t *turn) keys(v verb, rest []byte, used int) {
 	if len(rest) == 0 {
 		t.text(badLine, used, false)
 		return
 	}
-	skip := used - len(rest) - 1 // to the end of the name
-	if t.In[t.pos+used-2] == '\r' {
-		skip--
+	start := t.pos
+	ends := t.pos + used                 // of the line
+	base := start + used - 1 - len(rest) // where rest begins
+	if t.In[ends-2] == '\r' {
+		base--
 	}
+	whole := len(rest)
 	ttl := int64(0)
 	if v == vGat || v == vGats {
 		word, tail := cutWord(rest)
-		skip += len(rest) - len(tail)
 		rest = tail
 		var ok bool
 		if ttl, ok = parseTTL32(word, t.Now.Wall); !ok && len(word) > 0 {
@@ -116,23 +118,45 @@ func (t *turn) keys(v verb, rest []byte, used int) {
 			}
 		}
 	}
-	n := 0
-	for list := rest; ; n++ {
-		var key []byte
-		if key, list = cutWord(list); len(key) == 0 {
+	n, ops, open := t.n, len(t.Batch.Ops), false
+	var last *req
+	for {
+		for len(rest) > 0 && rest[0] == ' ' {
+			rest = rest[1:]
+		}
+		if len(rest) == 0 {
 			break
 		}
-		if len(key) > maxKey {
+		i := bytes.IndexByte(rest, ' ')
+		if i < 0 {
+			i = len(rest)
+		}
+		if i > maxKey {
+			t.n, t.Batch.Ops, t.pos = n, t.Batch.Ops[:ops], start
 			t.text(badLine, used, false)
 			return
 		}
+		key := rest[:i]
+		rest = rest[i:]
+		if t.n == grid.MaxBatch {
+			open = true
+			continue
+		}
+		r, op := t.op(v, grid.Get, key, 0)
+		op.Ask, op.TTL = grid.WantValue, ttl
+		r.end, r.list = base+whole-len(rest), v
+		last = r
 	}
-	if n == 0 {
+	switch {
+	case open:
+		t.pos = last.end
+		t.s.list, t.s.listTTL = v, ttl
+	case last == nil:
 		t.text(badLine, used, false)
-		return
+	default:
+		last.last, last.list, last.end = true, 0, ends
+		t.pos = ends
 	}
-	t.pos += skip
-	t.s.list, t.s.listTTL = v, ttl
 }
 
 // cutWord returns the first word of b and what follows it.
@@ -192,11 +216,10 @@ func size(b []byte) (int, bool) {
 }
 
 // storage parses `set KEY FLAGS EXPTIME BYTES [UNIQUE] [noreply]` and its data block.
-func (t *turn) storage(ws *words, kind grid.Kind, cond grid.Cond, used int) {
+func (t *turn) storage(ws *words, v verb, kind grid.Kind, cond grid.Cond, used int) {
 	need := 5
-	v := vStore
-	if cond == grid.IfVersion {
-		need, v = 6, vCas
+	if v == vCas {
+		need = 6
 	}
 	quiet := ws.noreply()
 	n, ok := size(ws.word(4))
@@ -208,36 +231,42 @@ func (t *turn) storage(ws *words, kind grid.Kind, cond grid.Cond, used int) {
 		t.refuse(badLine, used, n, false) // the length was readable, so the data block is known
 		return
 	}
-	key := ws.word(1)
-	flags, okFlags := parseUint(unsigned(ws.word(2)))
-	okFlags = okFlags || string(ws.word(2)) == "-0"
-	exptime, okTTL := parseInt(unsigned(ws.word(3)))
-	okTTL = okTTL && string(ws.word(3)) != "-"
+	key := ws.w[1]
+	flags, okFlags := parseUint(unsigned(ws.w[2]))
+	okFlags = okFlags || string(ws.w[2]) == "-0"
+	exptime, okTTL := parseInt(unsigned(ws.w[3]))
+	okTTL = okTTL && string(ws.w[3]) != "-"
 	var unique uint64
 	okUnique := true
 	if v == vCas {
-		unique, okUnique = parseUint(ws.word(5))
+		unique, okUnique = parseUint(ws.w[5])
 	}
 	if len(key) > maxKey || !okFlags || flags > 1<<32-1 || !okTTL || !okUnique {
 		t.refuse(badLine, used, n, quiet)
 		return
 	}
-	op := grid.Op{Kind: kind, Cond: cond, Key: key, Flags: uint32(flags), Version: unique, TTL: lifespan(exptime, t.Now.Wall)}
-	charge := grid.Charge(len(key), n, op.Flags)
-	if kind != grid.Put {
-		op.TTL, op.Flags = grid.TTLDefault, 0
-		op.Arg = uint64(t.s.p.opt.MaxItem - grid.Charge(len(key), 0, 0))
-	}
-	if charge > t.s.p.opt.MaxItem {
-		t.count[tooLarge]++
-		if kind == grid.Put && cond == grid.Always {
+	if grid.Charge(len(key), n, uint32(flags)) > t.s.p.opt.MaxItem {
+		t.count.n[tooLarge]++
+		if v == vSet {
 			t.clearOld(tooLargeER, key, used, n, quiet)
 		} else {
 			t.refuse(tooLargeER, used, n, quiet)
 		}
 		return
 	}
-	t.data(v, op, req{quiet: quiet}, used, n)
+	if n <= grid.StreamMin && len(t.In)-t.pos < used+n+2 {
+		t.need = used + n + 2
+		return
+	}
+	r, op := t.op(v, kind, key, used)
+	r.quiet = quiet
+	op.Cond, op.Version = cond, unique
+	if kind == grid.Put {
+		op.Flags, op.TTL = uint32(flags), lifespan(exptime, t.Now.Wall)
+	} else {
+		op.Arg = uint64(t.s.p.opt.MaxItem - grid.Charge(len(key), 0, 0))
+	}
+	t.data(r, op, used, n)
 }
 
 // refuse answers with an error and has the data block swallowed.
@@ -253,25 +282,24 @@ func (t *turn) clearOld(line string, key []byte, used, n int, quiet bool) {
 	t.s.swallow = n + 2
 }
 
-// data waits for a small data block, or opens a large one, and adds the op. used is the length of the line.
-func (t *turn) data(v verb, op grid.Op, r req, used, n int) {
+// data gives r and op, which were added last, their data block of n bytes, or opens a large one. A small one has
+// arrived. used is the length of the line.
+func (t *turn) data(r *req, op *grid.Op, used, n int) {
 	r.size = n
 	if n > grid.StreamMin {
-		t.openFill(v, op, r, used, n)
+		t.openFill(r, op, used, n)
 		return
 	}
-	in := t.In[t.pos:]
-	if len(in) < used+n+2 {
-		t.need = used + n + 2
-		return
-	}
-	block := in[used : used+n+2]
+	block := t.In[t.pos : t.pos+n+2]
 	if block[n] != '\r' || block[n+1] != '\n' {
-		t.text(badChunk, used+n+2, r.quiet && v != vMetaSet)
+		quiet := r.quiet && r.verb != vMetaSet
+		t.drop(used)
+		t.text(badChunk, used+n+2, quiet)
 		return
 	}
 	op.Value = block[:n]
-	t.put(v, &op, &r, used+n+2)
+	t.pos += n + 2
+	r.end = t.pos
 }
 
 func (t *turn) remove(ws *words, used int) {

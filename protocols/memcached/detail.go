@@ -54,7 +54,7 @@ func (p *prefixes) record(r *req, hit bool) {
 		if hit {
 			c.hit++
 		}
-	case vStore, vCas:
+	case vSet, vAdd, vReplace, vAppend, vPrepend, vCas:
 		c.set++
 	case vDelete:
 		c.del++

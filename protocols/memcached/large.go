@@ -1,6 +1,8 @@
 package memcached
 
 import (
+	"bytes"
+
 	"github.com/latticed/latticed/grid"
 	"github.com/latticed/latticed/protocols"
 )
@@ -11,6 +13,7 @@ type fill struct {
 	op   grid.Op
 	req  req
 	slot grid.Slot
+	used int // bytes of the line
 	left int // bytes of the value still to come
 	end  [2]byte
 	got  int // of the CRLF behind the value
@@ -23,28 +26,29 @@ func (f *fill) abort() {
 	}
 }
 
-// openFill starts to receive a large value. What was gathered before it runs first.
-func (t *turn) openFill(v verb, op grid.Op, r req, used, n int) {
-	slot, code := t.s.cache.Reserve(&op, n, t.ticket())
+// openFill starts to receive the large value of r and op, which were added last and leave the batch again: what was
+// gathered before them runs first.
+func (t *turn) openFill(r *req, op *grid.Op, used, n int) {
+	slot, code := t.s.cache.Reserve(op, n, t.ticket())
+	f := &fill{verb: r.verb, op: *op, req: *r, slot: slot, left: n}
+	t.drop(used)
 	if code != grid.OK {
 		line := codeLine(&grid.Result{Code: code})
 		if code == grid.Full {
-			t.count[noMemory]++
+			t.count.n[noMemory]++
 		}
-		if op.Kind == grid.Put && op.Cond == grid.Always {
-			t.clearOld(line, op.Key, used, n, r.quiet && v != vMetaSet)
+		quiet := f.req.quiet && f.verb != vMetaSet
+		if f.verb == vSet || f.verb == vMetaSet {
+			t.clearOld(line, f.op.Key, used, n, quiet)
 		} else {
-			t.refuse(line, used, n, r.quiet && v != vMetaSet)
+			t.refuse(line, used, n, quiet)
 		}
 		return
 	}
-	f := &fill{verb: v, op: op, req: r, slot: slot, left: n}
-	f.op.Key = append([]byte(nil), op.Key...)
-	f.req.flags = append([]byte(nil), r.flags...)
-	f.req.key = f.op.Key
-	if r.key != nil {
-		f.req.key = append([]byte(nil), r.key...)
-	}
+	f.op.Key = bytes.Clone(f.op.Key)
+	f.req.flags = bytes.Clone(f.req.flags)
+	f.req.key = bytes.Clone(f.req.key)
+	f.used = used
 	t.pos += used
 	t.s.fill = f
 }
@@ -89,9 +93,13 @@ func (t *turn) fillOn() (next protocols.Next, done bool) {
 		t.text(badChunk, 0, f.req.quiet && f.verb != vMetaSet)
 	} else {
 		f.op.Body = f.slot
-		t.put(f.verb, &f.op, &f.req, 0)
+		r, op := t.op(f.verb, f.op.Kind, f.op.Key, 0)
+		*op = f.op
+		f.req.op, f.req.end = r.op, t.pos
+		*r = f.req
 	}
-	t.perform(t.pos)
+	// What the access log should count as this request's input lies before what is left of the input.
+	t.perform(t.pos - f.used - f.req.size - 2)
 	return 0, false
 }
 

@@ -12,6 +12,7 @@ import (
 type late struct {
 	queue []held
 	open  int // entries without their answer
+	bytes int // of text
 }
 
 type held struct {
@@ -21,6 +22,33 @@ type held struct {
 	text   []byte // the reply
 	body   grid.Blob
 	suffix string
+	in     int // bytes of input, and when they came: for the access log
+	start  grid.Time
+}
+
+// Limits of the queue: so many bytes of replies may wait, or be expected to; but leastHeld answers may be outstanding
+// however large they are.
+const (
+	heldBytes = 256 << 10
+	leastHeld = 16
+)
+
+func (p *Protocol) newLate() *late {
+	if l, ok := p.queues.Get().(*late); ok {
+		return l
+	}
+	return &late{}
+}
+
+// crowded tells whether so much waits that no further request should be parsed. Requests behind the first outstanding
+// answer count whether theirs is there or not, because both are kept here.
+func (s *session) crowded() bool {
+	l := s.late
+	if l == nil || len(l.queue) == 0 {
+		return false
+	}
+	limit := min(s.env.Limits.Held, max(leastHeld, heldBytes/max(1, s.mean)))
+	return len(l.queue) >= limit || l.bytes >= heldBytes
 }
 
 func (l *late) close() {
@@ -32,12 +60,12 @@ func (l *late) close() {
 }
 
 // hold queues one request.
-func (t *turn) hold(r *req, res *grid.Result) {
+func (t *turn) hold(r *req, res *grid.Result, in int) {
 	s := t.s
 	if s.late == nil {
-		s.late = &late{}
+		s.late = s.p.newLate()
 	}
-	h := held{}
+	h := held{in: in, start: t.Now}
 	if res != nil && res.Code == grid.Pending {
 		h.open, h.seq = true, t.Batch.Ops[r.op].Seq
 		h.req = *r
@@ -45,22 +73,28 @@ func (t *turn) hold(r *req, res *grid.Result) {
 		h.req.flags = slices.Clone(r.flags)
 		s.late.open++
 	} else {
-		h.settle(t, r, res)
+		t.settle(&h, r, res, int64(t.took))
 	}
 	s.late.queue = append(s.late.queue, h)
 }
 
-func (h *held) settle(t *turn, r *req, res *grid.Result) {
+// settle renders the reply of h.
+func (t *turn) settle(h *held, r *req, res *grid.Result, nanos int64) {
 	h.text, h.suffix = t.render(nil, r, res)
 	if res != nil {
 		h.body = res.Body
 	}
+	if t.Log != nil {
+		t.record(r, res, h.text, h.suffix, h.in, h.start, nanos)
+	}
+	t.s.late.bytes += len(h.text)
 	h.open, h.req = false, req{}
 }
 
 // takeLate renders the answers that came and sends what is complete at the head of the queue.
 func (t *turn) takeLate() (next protocols.Next, done bool) {
-	l := t.s.late
+	s := t.s
+	l := s.late
 	for i := range t.Late {
 		a := &t.Late[i]
 		k := slices.IndexFunc(l.queue, func(h held) bool { return h.open && h.seq == a.Seq })
@@ -71,27 +105,31 @@ func (t *turn) takeLate() (next protocols.Next, done bool) {
 			continue
 		}
 		h := &l.queue[k]
-		h.settle(t, &h.req, &a.Res)
+		r := h.req
+		t.settle(h, &r, &a.Res, t.Now.Mono-h.start.Mono)
+		s.mean += (len(h.text) - s.mean) / 8
 		l.open--
 	}
 	t.Late = nil
 	n := 0
-	for n < len(l.queue) && !l.queue[n].open && t.s.send == nil {
+	for n < len(l.queue) && !l.queue[n].open && s.send == nil {
 		if t.full() {
 			l.queue = slices.Delete(l.queue, 0, n)
 			return protocols.Flush, true
 		}
 		h := &l.queue[n]
 		t.Out = append(t.Out, h.text...)
+		l.bytes -= len(h.text)
 		if h.body != nil {
-			t.s.send = &send{body: h.body, suffix: h.suffix}
+			s.send = &send{body: h.body, suffix: h.suffix}
 			h.body = nil
 		}
 		n++
 	}
 	l.queue = slices.Delete(l.queue, 0, n)
 	if len(l.queue) == 0 {
-		t.s.late = nil
+		s.late = nil
+		s.p.queues.Put(l)
 	}
 	return 0, false
 }

@@ -9,6 +9,7 @@
 package memcached
 
 import (
+	"sync"
 	"sync/atomic"
 
 	"github.com/latticed/latticed/grid"
@@ -35,6 +36,7 @@ type Options struct {
 	MoveClock func(seconds int64) // what the debugtime command does; nil: there is no such command
 	Host      func() Host         // what only the process knows, for `stats`; nil: zeros
 	Cluster   string              // `host|ip|port` for `config get cluster`; "" for none
+	LongLines int                 // bytes that lines of gets beyond 2,048 bytes may wait with, all together; default 64 MiB
 }
 
 // Host is what the process knows about itself.
@@ -60,9 +62,11 @@ type HostConn struct {
 type Protocol struct {
 	opt      Options
 	verbose  atomic.Int64
+	long     atomic.Int64 // bytes that unfinished long lines have taken of Options.LongLines
 	settings settings
 	prefixes prefixes
-	loops    [protocols.MaxLoops]counters
+	loops    [protocols.MaxLoops]atomic.Pointer[loop]
+	queues   sync.Pool // of *late
 }
 
 // New returns the protocol.
@@ -73,7 +77,12 @@ func New(o Options) *Protocol {
 	if o.MaxItem == 0 {
 		o.MaxItem = defaultItem
 	}
-	return &Protocol{opt: o}
+	if o.LongLines == 0 {
+		o.LongLines = 64 << 20
+	}
+	p := &Protocol{opt: o}
+	p.settings.defaults()
+	return p
 }
 
 // Name implements protocols.Protocol.
@@ -107,57 +116,8 @@ type session struct {
 	dump    *dump // a listing that is leaving
 	late    *late // answers outstanding
 	seq     uint32
+	mean    int // size of late answers of late, in bytes
+	scanned int // bytes of an unfinished line without its end
+	long    int // bytes taken of Options.LongLines
 	closing bool
-}
-
-// counter is one of the figures that the codec counts itself.
-type counter uint8
-
-const (
-	cmdGet counter = iota
-	cmdSet
-	cmdFlush
-	cmdTouch
-	cmdMeta
-	getHits
-	getMisses
-	deleteMisses
-	deleteHits
-	incrMisses
-	incrHits
-	decrMisses
-	decrHits
-	casMisses
-	casHits
-	casBadval
-	touchHits
-	touchMisses
-	tooLarge
-	noMemory
-	numCounters
-)
-
-// counters are one loop's. Stream connections share a loop's index, so they are added to atomically, once a Step.
-type counters struct {
-	n [numCounters]atomic.Uint64
-	_ [64 - numCounters*8%64]byte
-}
-
-// tally counts within one Step.
-type tally [numCounters]uint32
-
-func (p *Protocol) flush(loop int, t *tally) {
-	c := &p.loops[loop]
-	for i, n := range t {
-		if n != 0 {
-			c.n[i].Add(uint64(n))
-		}
-	}
-}
-
-func (p *Protocol) total(c counter) (sum uint64) {
-	for i := range p.loops {
-		sum += p.loops[i].n[c].Load()
-	}
-	return sum
 }

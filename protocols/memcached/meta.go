@@ -43,52 +43,60 @@ func (t *turn) meta(ws *words, line []byte, used int) {
 			return
 		}
 	}
-	op := grid.Op{Key: key}
-	r := req{key: key}
-	if ws.n > first && ws.n <= maxWords {
-		start := offset(line, ws.w[first])
-		r.flags = line[start:]
-	}
 	if name == 'e' {
-		op.Kind, op.Ask = grid.Get, grid.WantTimes|grid.NoBump
 		if len(key) > maxKey {
 			t.text(badLine, used, false)
 			return
 		}
-		t.put(vMetaDebug, &op, &r, used)
+		_, op := t.op(vMetaDebug, grid.Get, key, used)
+		op.Ask = grid.WantTimes | grid.NoBump
 		return
 	}
-	mode, fault := t.metaFlags(ws, first, name, &op, &r)
-	var v verb
+	r, op := t.op(vMetaGet, grid.Get, key, used)
+	if ws.n > first && ws.n <= maxWords {
+		r.flags = line[offset(line, ws.w[first]):]
+	}
+	mode, fault := t.metaFlags(ws, first, name, op, r)
 	if fault == "" {
-		v, fault = metaOp(name, mode, &op, &r)
+		fault = metaOp(name, mode, op, r)
 	} else if name == 'a' {
 		fault = "CLIENT_ERROR invalid or duplicate flag\r\n"
 	}
 	if fault == "" && r.ask&metaLong != 0 {
 		fault = "CLIENT_ERROR opaque token too long\r\n"
 	}
-	if fault != "" {
-		if name == 's' {
-			t.refuse(fault, used, n, false)
-		} else {
-			t.text(fault, used, false)
-		}
-		return
+	r.keyLen = uint8(len(op.Key))
+	switch {
+	case name == 's':
+		t.metaData(r, op, fault, used, n)
+	case fault != "":
+		t.drop(used)
+		t.text(fault, used, false)
 	}
-	if name != 's' {
-		t.put(v, &op, &r, used)
+}
+
+// metaData goes on with an ms whose line is parsed into r and op, which were added last.
+func (t *turn) metaData(r *req, op *grid.Op, fault string, used, n int) {
+	key := op.Key
+	switch {
+	case fault != "":
+		t.drop(used)
+		t.refuse(fault, used, n, false)
+		return
+	case grid.Charge(len(key), n, op.Flags) > t.s.p.opt.MaxItem:
+		t.count.n[tooLarge]++
+		t.drop(used)
+		t.clearOld(tooLargeER, key, used, n, false)
+		return
+	case n <= grid.StreamMin && len(t.In)-t.pos < n+2:
+		t.drop(used)
+		t.need = used + n + 2
 		return
 	}
 	if op.Kind != grid.Put {
-		op.Arg = uint64(t.s.p.opt.MaxItem - grid.Charge(len(op.Key), 0, op.Flags))
+		op.Arg = uint64(t.s.p.opt.MaxItem - grid.Charge(len(key), 0, op.Flags))
 	}
-	if grid.Charge(len(op.Key), n, op.Flags) > t.s.p.opt.MaxItem {
-		t.count[tooLarge]++
-		t.clearOld(tooLargeER, op.Key, used, n, false)
-		return
-	}
-	t.data(v, op, r, used, n)
+	t.data(r, op, used, n)
 }
 
 // offset tells where word, a part of line, begins.
@@ -215,8 +223,8 @@ func invalidMode(name byte) string {
 	return "CLIENT_ERROR invalid mode for ms M token\r\n"
 }
 
-// metaOp finishes op for its command and mode.
-func metaOp(name, mode byte, op *grid.Op, r *req) (verb, string) {
+// metaOp finishes op and r for their command and mode, or tells what is wrong with the mode.
+func metaOp(name, mode byte, op *grid.Op, r *req) (fault string) {
 	switch name {
 	case 'g':
 		op.Kind = grid.Get
@@ -229,13 +237,15 @@ func metaOp(name, mode byte, op *grid.Op, r *req) (verb, string) {
 		if r.ask&metaValue != 0 {
 			op.Ask |= grid.WantValue
 		}
-		return vMetaGet, ""
+		r.verb = vMetaGet
+		return ""
 	case 'd':
 		op.Kind = grid.Remove
 		if op.Ask&grid.MarkStale != 0 {
 			r.ask |= metaOther
 		}
-		return vMetaDelete, ""
+		r.verb = vMetaDelete
+		return ""
 	case 'a':
 		op.Kind = grid.Incr
 		switch mode {
@@ -244,11 +254,12 @@ func metaOp(name, mode byte, op *grid.Op, r *req) (verb, string) {
 			op.Kind = grid.Decr
 			r.ask |= metaOther
 		default:
-			return 0, invalidMode(name)
+			return invalidMode(name)
 		}
-		return vMetaArith, ""
+		r.verb = vMetaArith
+		return ""
 	}
-	op.Kind = grid.Put
+	op.Kind, r.verb = grid.Put, vMetaSet
 	if r.ask&metaTTL == 0 {
 		op.TTL = grid.TTLForever
 	}
@@ -274,10 +285,10 @@ func metaOp(name, mode byte, op *grid.Op, r *req) (verb, string) {
 		op.TTL = grid.TTLDefault
 		op.Ask |= vivify
 	default:
-		return 0, invalidMode(name)
+		return invalidMode(name)
 	}
 	if op.Kind == grid.Put && op.Cond == grid.IfVersion {
 		r.ask |= metaUnique
 	}
-	return vMetaSet, ""
+	return ""
 }

@@ -7,7 +7,7 @@ type Ops struct{ Hits, Misses, RemoveHits, RemoveMisses uint64 }
 // Ops sums over all loops; the figures go on growing.
 func (p *Protocol) Ops() Ops {
 	return Ops{
-		Hits: p.total(getHits) + p.total(touchHits), Misses: p.total(getMisses) + p.total(touchMisses),
-		RemoveHits: p.total(deleteHits), RemoveMisses: p.total(deleteMisses),
+		Hits: p.inClasses(getHits) + p.inClasses(touchHits), Misses: p.total(getMisses) + p.total(touchMisses),
+		RemoveHits: p.inClasses(deleteHits), RemoveMisses: p.total(deleteMisses),
 	}
 }

@@ -14,6 +14,7 @@ type words struct {
 }
 
 func (ws *words) cut(line []byte) {
+	ws.n = 0
 	for len(line) > 0 {
 		i := bytes.IndexByte(line, ' ')
 		if i < 0 {

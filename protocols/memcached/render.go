@@ -8,19 +8,26 @@ import (
 	"github.com/latticed/latticed/grid"
 )
 
-// answer renders what one request got, or queues it behind answers that are still to come.
-func (t *turn) answer(r *req, res *grid.Result) {
+// answer renders what one request got, or queues it behind answers that are still to come. in is how many bytes of
+// input the request was.
+func (t *turn) answer(r *req, res *grid.Result, in int) {
 	s := t.s
 	if s.late != nil || res != nil && res.Code == grid.Pending || s.send != nil {
-		t.hold(r, res)
+		t.hold(r, res, in)
 		return
 	}
+	from := len(t.Out)
 	var suffix string
 	t.Out, suffix = t.render(t.Out, r, res)
 	if res != nil && res.Body != nil {
 		s.send = &send{body: res.Body, suffix: suffix}
 	}
+	if t.Log != nil {
+		t.record(r, res, t.Out[from:], suffix, in, t.Now, int64(t.took))
+	}
 }
+
+const busyER = "SERVER_ERROR busy, try again\r\n"
 
 // codeLine is the reply to an outcome that every command reports alike; "" where the command has a word of its own.
 func codeLine(res *grid.Result) string {
@@ -30,7 +37,7 @@ func codeLine(res *grid.Result) string {
 	case grid.Full:
 		return noMemoryER
 	case grid.Busy:
-		return "SERVER_ERROR busy, try again\r\n"
+		return busyER
 	case grid.Timeout:
 		return "SERVER_ERROR timeout, the outcome is unknown\r\n"
 	case grid.Unavailable:
@@ -66,14 +73,16 @@ func (t *turn) render(dst []byte, r *req, res *grid.Result) (out []byte, suffix 
 	if t.s.p.settings.detail.Load() {
 		t.s.p.prefixes.record(r, res.Code == grid.OK)
 	}
-	if line := codeLine(res); line != "" && !(res.Code == grid.TooLarge && (r.verb == vStore || r.verb == vMetaSet)) {
-		if res.Code == grid.Full {
-			t.count[noMemory]++
+	if res.Code > grid.NotNumber {
+		if line := codeLine(res); line != "" && !(res.Code == grid.TooLarge && (r.verb == vAppend || r.verb == vPrepend || r.verb == vMetaSet)) {
+			if res.Code == grid.Full {
+				t.count.n[noMemory]++
+			}
+			if !r.quiet || r.verb >= vMetaGet {
+				dst = append(dst, line...)
+			}
+			return dst, ""
 		}
-		if !r.quiet || r.verb >= vMetaGet {
-			dst = append(dst, line...)
-		}
-		return dst, ""
 	}
 	switch r.verb {
 	case vGet, vGets, vGat, vGats:
@@ -93,37 +102,36 @@ func (t *turn) render(dst []byte, r *req, res *grid.Result) (out []byte, suffix 
 	switch r.verb {
 	case vTooLarge:
 		word = r.text
-	case vStore, vCas:
-		word = t.storeWord(r.verb, res.Code)
+	case vSet, vAdd, vReplace, vAppend, vPrepend, vCas:
+		word = t.storeWord(r, res)
 	case vDelete:
 		word = "DELETED\r\n"
-		t.hitOrMiss(res, deleteHits, deleteMisses)
+		t.hitOrMiss(r, res, deleteHits, deleteMisses)
 		if res.Code == grid.Missing {
 			word = "NOT_FOUND\r\n"
 		}
 	case vTouch:
-		t.count[cmdTouch]++
-		t.hitOrMiss(res, touchHits, touchMisses)
+		t.count.n[cmdTouch]++
+		t.hitOrMiss(r, res, touchHits, touchMisses)
 		word = "TOUCHED\r\n"
 		if res.Code == grid.Missing {
 			word = "NOT_FOUND\r\n"
 		}
 	case vIncr, vDecr:
-		hits, misses := incrHits, incrMisses
-		if r.verb == vDecr {
-			hits, misses = decrHits, decrMisses
-		}
 		switch res.Code {
 		case grid.Missing:
-			t.count[misses]++
+			t.arithMiss(r.verb == vDecr)
 			word = "NOT_FOUND\r\n"
 		case grid.NotNumber:
 			word = notNumber
 		default:
-			t.count[hits]++
-			if !r.quiet {
-				dst = append(strconv.AppendUint(dst, res.Num, 10), "\r\n"...)
+			from := len(dst)
+			dst = strconv.AppendUint(dst, res.Num, 10)
+			t.arithHit(r, res, len(dst)-from, r.verb == vDecr)
+			if r.quiet {
+				return dst[:from], ""
 			}
+			dst = append(dst, '\r', '\n')
 		}
 	}
 	if !r.quiet {
@@ -132,30 +140,52 @@ func (t *turn) render(dst []byte, r *req, res *grid.Result) (out []byte, suffix 
 	return dst, ""
 }
 
-func (t *turn) hitOrMiss(res *grid.Result, hit, miss counter) {
+func (t *turn) hitOrMiss(r *req, res *grid.Result, hit classCounter, miss counter) {
 	if res.Code == grid.OK {
-		t.count[hit]++
+		t.count.class(hit, classOf(r, res))
 	} else {
-		t.count[miss]++
+		t.count.n[miss]++
 	}
 }
 
-func (t *turn) storeWord(v verb, code grid.Code) string {
-	t.count[cmdSet]++
-	if v == vCas {
-		switch code {
+// arithHit counts in the class of an entry that holds just the number: how much it is padded is not known.
+func (t *turn) arithHit(r *req, res *grid.Result, digits int, decr bool) {
+	k := incrHits
+	if decr {
+		k = decrHits
+	}
+	t.count.class(k, grid.Class(grid.Charge(int(r.keyLen), digits, res.Flags)))
+}
+
+func (t *turn) arithMiss(decr bool) {
+	if decr {
+		t.count.n[decrMisses]++
+	} else {
+		t.count.n[incrMisses]++
+	}
+}
+
+// countSet counts a store that came so far as to have an entry made for it, in the class of what was sent.
+func (t *turn) countSet(r *req, flags uint32) {
+	t.count.class(cmdSet, grid.Class(grid.Charge(int(r.keyLen), r.size, flags)))
+}
+
+func (t *turn) storeWord(r *req, res *grid.Result) string {
+	t.countSet(r, res.Flags)
+	if r.verb == vCas {
+		switch res.Code {
 		case grid.OK:
-			t.count[casHits]++
+			t.count.class(casHits, classOf(r, res))
 		case grid.Missing:
-			t.count[casMisses]++
+			t.count.n[casMisses]++
 			return "NOT_FOUND\r\n"
 		case grid.Conflict:
-			t.count[casBadval]++
+			t.count.class(casBadval, classOf(r, res))
 			return "EXISTS\r\n"
 		}
 		return "STORED\r\n"
 	}
-	if code != grid.OK {
+	if res.Code != grid.OK {
 		return "NOT_STORED\r\n"
 	}
 	return "STORED\r\n"
@@ -163,11 +193,11 @@ func (t *turn) storeWord(v verb, code grid.Code) string {
 
 func (t *turn) renderGet(dst []byte, r *req, res *grid.Result) ([]byte, string) {
 	if r.verb == vGet || r.verb == vGets {
-		t.count[cmdGet]++
-		t.hitOrMiss(res, getHits, getMisses)
+		t.count.n[cmdGet]++
+		t.hitOrMiss(r, res, getHits, getMisses)
 	} else {
-		t.count[cmdTouch]++ // instead of a get
-		t.hitOrMiss(res, touchHits, touchMisses)
+		t.count.n[cmdTouch]++ // instead of a get
+		t.hitOrMiss(r, res, touchHits, touchMisses)
 	}
 	suffix := "\r\n"
 	if r.last {
@@ -252,14 +282,14 @@ func (t *turn) renderMetaGet(dst []byte, r *req, res *grid.Result) ([]byte, stri
 	hit := res.Code == grid.OK && res.State&grid.Vivified == 0
 	switch {
 	case hit && r.ask&metaTTL != 0:
-		t.count[cmdTouch]++
-		t.count[touchHits]++
+		t.count.n[cmdTouch]++
+		t.count.class(touchHits, classOf(r, res))
 	case hit:
-		t.count[cmdGet]++
-		t.count[getHits]++
+		t.count.n[cmdGet]++
+		t.count.class(getHits, classOf(r, res))
 	default:
-		t.count[cmdGet]++
-		t.count[getMisses]++
+		t.count.n[cmdGet]++
+		t.count.n[getMisses]++
 	}
 	if res.Code != grid.OK {
 		if r.quiet {
@@ -346,7 +376,7 @@ func appendKey(dst []byte, r *req, binary bool) []byte {
 }
 
 func (t *turn) renderMetaSet(dst []byte, r *req, res *grid.Result) []byte {
-	t.storeWord(vStore, res.Code)
+	t.countSet(r, res.Flags)
 	code := ""
 	switch res.Code {
 	case grid.OK:
@@ -388,7 +418,7 @@ func (t *turn) renderMetaSet(dst []byte, r *req, res *grid.Result) []byte {
 
 func (t *turn) renderMetaDelete(dst []byte, r *req, res *grid.Result) []byte {
 	if res.Code != grid.OK || r.ask&metaOther == 0 {
-		t.hitOrMiss(res, deleteHits, deleteMisses)
+		t.hitOrMiss(r, res, deleteHits, deleteMisses)
 	}
 	switch res.Code {
 	case grid.OK:
@@ -405,10 +435,7 @@ func (t *turn) renderMetaDelete(dst []byte, r *req, res *grid.Result) []byte {
 }
 
 func (t *turn) renderMetaArith(dst []byte, r *req, res *grid.Result) []byte {
-	hits, misses := incrHits, incrMisses
-	if r.ask&metaOther != 0 {
-		hits, misses = decrHits, decrMisses
-	}
+	decr := r.ask&metaOther != 0
 	switch res.Code {
 	case grid.NotNumber:
 		return append(dst, notNumber...)
@@ -417,18 +444,18 @@ func (t *turn) renderMetaArith(dst []byte, r *req, res *grid.Result) []byte {
 		if res.Code == grid.Conflict {
 			code = "EX"
 		} else {
-			t.count[misses]++
+			t.arithMiss(decr)
 		}
 		return append(echo(append(dst, code...), r), '\r', '\n')
 	}
+	var number [20]byte
+	digits := strconv.AppendUint(number[:0], res.Num, 10)
 	if res.State&grid.Vivified == 0 {
-		t.count[hits]++
+		t.arithHit(r, res, len(digits), decr)
 	}
 	if r.quiet {
 		return dst
 	}
-	var number [20]byte
-	digits := strconv.AppendUint(number[:0], res.Num, 10)
 	if r.ask&metaValue != 0 {
 		dst = strconv.AppendInt(append(dst, "VA "...), int64(len(digits)), 10)
 	} else {
@@ -462,7 +489,7 @@ func (t *turn) renderMetaArith(dst []byte, r *req, res *grid.Result) []byte {
 }
 
 func (t *turn) renderMetaDebug(dst []byte, r *req, res *grid.Result) []byte {
-	t.count[cmdMeta]++
+	t.count.n[cmdMeta]++
 	if res.Code != grid.OK {
 		return append(dst, "EN\r\n"...)
 	}

@@ -15,8 +15,7 @@ func (t *turn) stats(ws *words) string {
 	if err != nil {
 		return plainError
 	}
-	p.flush(t.Loop, &t.count) // what this Step has counted so far is part of the answer
-	t.count = tally{}
+	t.count.flush(t.loop) // what this Step has counted so far is part of the answer
 	var st grid.Stats
 	admin.Stats(&st, t.Now)
 	var host Host
@@ -29,12 +28,7 @@ func (t *turn) stats(ws *words) string {
 	case ws.n < 2:
 		p.general(&b, &st, &host, t.Now.Wall)
 	case begins(sub, "reset"):
-		for i := range p.loops {
-			for c := range p.loops[i].n {
-				p.loops[i].n[c].Store(0)
-			}
-		}
-		t.count = tally{}
+		p.resetCounters()
 		p.prefixes.reset()
 		admin.ResetStats()
 		return "RESET\r\n"
@@ -89,17 +83,17 @@ func (p *Protocol) general(b *strings.Builder, st *grid.Stats, h *Host, now int6
 		{"max_connections", h.MaxConns}, {"curr_connections", h.Conns}, {"total_connections", h.TotalConns},
 		{"rejected_connections", h.RejectedConns}, {"connection_structures", h.Conns},
 		{"response_obj_oom", 0}, {"response_obj_count", h.Conns}, {"response_obj_bytes", h.BufferUsed},
-		{"read_buf_count", h.Threads}, {"read_buf_bytes", h.BufferUsed}, {"read_buf_bytes_free", 0}, {"read_buf_oom", 0},
+		{"read_buf_count", h.Threads}, {"read_buf_bytes", h.BufferUsed}, {"read_buf_bytes_free", 0}, {"read_buf_oom", p.total(noLineMemory)},
 		{"reserved_fds", 0},
-		{"cmd_get", p.total(cmdGet)}, {"cmd_set", p.total(cmdSet)}, {"cmd_flush", p.total(cmdFlush)},
+		{"cmd_get", p.total(cmdGet)}, {"cmd_set", p.inClasses(cmdSet)}, {"cmd_flush", p.total(cmdFlush)},
 		{"cmd_touch", p.total(cmdTouch)}, {"cmd_meta", p.total(cmdMeta)},
-		{"get_hits", p.total(getHits)}, {"get_misses", p.total(getMisses)},
+		{"get_hits", p.inClasses(getHits)}, {"get_misses", p.total(getMisses)},
 		{"get_expired", st.GetExpired}, {"get_flushed", st.GetFlushed},
-		{"delete_misses", p.total(deleteMisses)}, {"delete_hits", p.total(deleteHits)},
-		{"incr_misses", p.total(incrMisses)}, {"incr_hits", p.total(incrHits)},
-		{"decr_misses", p.total(decrMisses)}, {"decr_hits", p.total(decrHits)},
-		{"cas_misses", p.total(casMisses)}, {"cas_hits", p.total(casHits)}, {"cas_badval", p.total(casBadval)},
-		{"touch_hits", p.total(touchHits)}, {"touch_misses", p.total(touchMisses)},
+		{"delete_misses", p.total(deleteMisses)}, {"delete_hits", p.inClasses(deleteHits)},
+		{"incr_misses", p.total(incrMisses)}, {"incr_hits", p.inClasses(incrHits)},
+		{"decr_misses", p.total(decrMisses)}, {"decr_hits", p.inClasses(decrHits)},
+		{"cas_misses", p.total(casMisses)}, {"cas_hits", p.inClasses(casHits)}, {"cas_badval", p.inClasses(casBadval)},
+		{"touch_hits", p.inClasses(touchHits)}, {"touch_misses", p.total(touchMisses)},
 		{"store_too_large", p.total(tooLarge)}, {"store_no_memory", p.total(noMemory)},
 		{"auth_cmds", 0}, {"auth_errors", 0},
 		{"bytes_read", h.BytesRead}, {"bytes_written", h.BytesWritten},
@@ -137,12 +131,17 @@ func (p *Protocol) showSettings(b *strings.Builder, st *grid.Stats, h *Host) {
 		{"tcp_backlog", 1024}, {"binding_protocol", "auto-negotiate"}, {"auth_enabled_sasl", "no"},
 		{"auth_enabled_ascii", "no"}, {"item_size_max", p.opt.MaxItem}, {"maxconns_fast", "yes"},
 		{"hashpower_init", 0}, {"slab_reassign", "no"}, {"slab_automove", p.settings.automove.Load()},
+		{"slab_automove_ratio", fmt.Sprintf("%.2f", p.settings.automoveRatio.get())},
+		{"slab_automove_window", p.settings.automoveWindow.Load()}, {"slab_chunk_max", 524288},
 		{"lru_crawler", yes(!p.settings.crawlerOff.Load())}, {"lru_crawler_sleep", p.settings.crawlerSleep.Load()},
 		{"lru_crawler_tocrawl", p.settings.crawlerTocrawl.Load()}, {"tail_repair_time", 0}, {"flush_enabled", "yes"},
 		{"dump_enabled", "yes"}, {"hash_algorithm", "xxh64"}, {"lru_maintainer_thread", "no"},
-		{"lru_segmented", "no"}, {"hot_lru_pct", p.settings.hotPct.Load()}, {"warm_lru_pct", p.settings.warmPct.Load()},
-		{"temp_lru", yes(p.settings.tempTTL.Load() > 0)}, {"temporary_ttl", p.settings.tempTTL.Load()},
-		{"idle_timeout", 0}, {"track_sizes", "no"}, {"inline_ascii_response", "no"}, {"client_flags_size", 4},
+		{"lru_segmented", yes(!p.settings.flat.Load())}, {"hot_lru_pct", p.settings.hotPct.Load()}, {"warm_lru_pct", p.settings.warmPct.Load()},
+		{"hot_max_factor", fmt.Sprintf("%.2f", p.settings.hotFactor.get())},
+		{"warm_max_factor", fmt.Sprintf("%.2f", p.settings.warmFactor.get())},
+		{"temp_lru", yes(p.settings.tempLRU.Load())}, {"temporary_ttl", p.settings.tempTTL.Load()},
+		{"idle_timeout", 0}, {"track_sizes", "no"}, {"inline_ascii_response", "no"},
+		{"slab_automove_freeratio", fmt.Sprintf("%.3f", p.settings.automoveFree.get())}, {"client_flags_size", 4},
 	} {
 		stat(b, s.name, s.value)
 	}
@@ -184,7 +183,13 @@ func (p *Protocol) showSlabs(b *strings.Builder, st *grid.Stats) {
 	active := 0
 	for i := range st.Classes {
 		c := &st.Classes[i]
-		if c.Entries == 0 {
+		var counts [numClassCounters]uint64
+		some := c.Entries > 0
+		for k := range numClassCounters {
+			counts[k] = p.inClass(k, i)
+			some = some || counts[k] > 0
+		}
+		if !some {
 			continue
 		}
 		active++
@@ -195,6 +200,9 @@ func (p *Protocol) showSlabs(b *strings.Builder, st *grid.Stats) {
 		}{
 			{"chunk_size", chunk}, {"chunks_per_page", max(1, (1<<20)/chunk)}, {"total_pages", (c.Bytes + 1<<20 - 1) >> 20},
 			{"total_chunks", c.Entries}, {"used_chunks", c.Entries}, {"free_chunks", 0}, {"free_chunks_end", 0},
+			{"get_hits", counts[getHits]}, {"cmd_set", counts[cmdSet]}, {"delete_hits", counts[deleteHits]},
+			{"incr_hits", counts[incrHits]}, {"decr_hits", counts[decrHits]}, {"cas_hits", counts[casHits]},
+			{"cas_badval", counts[casBadval]}, {"touch_hits", counts[touchHits]},
 		} {
 			fmt.Fprintf(b, "STAT %d:%s %d\r\n", i, s.name, s.value)
 		}

@@ -2,6 +2,7 @@ package memcached
 
 import (
 	"bytes"
+	"time"
 
 	"github.com/latticed/latticed/grid"
 	"github.com/latticed/latticed/protocols"
@@ -16,15 +17,18 @@ const (
 	vGets
 	vGat
 	vGats
-	vEnd // END of a get line whose last key was answered in an earlier batch
-	vStore
+	vSet
+	vAdd
+	vReplace
+	vAppend
+	vPrepend
 	vCas
 	vTooLarge // the Remove that a refused set leaves behind
 	vDelete
 	vIncr
 	vDecr
 	vTouch
-	vMetaGet
+	vMetaGet // from here on quiet hides nothing but the nominal answer
 	vMetaSet
 	vMetaDelete
 	vMetaArith
@@ -33,31 +37,37 @@ const (
 
 // req is what rendering needs beside the op. Its slices point into the input.
 type req struct {
-	verb  verb
-	op    int8 // index in the batch, -1 for none
-	quiet bool // noreply, or meta q
-	last  bool // the last key of a get line: END follows
-	ask   metaAsk
-	key   []byte // as sent
-	flags []byte // meta: the words behind the key
-	text  string
-	size  int    // of the value sent
-	ttl   int64  // that the op set, for meta t
-	equal uint64 // with metaUnique: no value when the version is this
-	end   int    // how much input is used once this is answered
-	list  verb   // the list that is open then
+	verb   verb
+	op     int8 // index in the batch, -1 for none
+	list   verb // the list that is open when this is answered
+	ask    metaAsk
+	keyLen uint8 // of the op's key
+	quiet  bool  // noreply, or meta q
+	last   bool  // the last key of a get line: END follows
+	key    []byte
+	flags  []byte // meta: the words behind the key
+	text   string
+	size   int    // of the value sent
+	ttl    int64  // that the op set, for meta t
+	equal  uint64 // with metaUnique: no value when the version is this
+	end    int    // how much input is used once this is answered
 }
 
-// turn is one Step at work: the driver's Turn, and what has been gathered from its input.
+// turn is one Step at work: the driver's Turn, and what has been gathered from its input. It is kept by the loop from
+// Step to Step, because it is large.
 type turn struct {
 	*protocols.Turn
-	s     *session
-	pos   int // input parsed
-	need  int // input wanted before it is worth parsing on
-	reqs  [grid.MaxBatch + 8]req
-	n     int
-	count tally
-	block bool // the gathering stopped at something that must run alone
+	s       *session
+	loop    *loop
+	pos     int // input parsed
+	need    int // input wanted before it is worth parsing on
+	n       int // requests gathered
+	block   bool
+	waiting bool // for the end of a long line
+	took    time.Duration
+	count   tally
+	words   words
+	reqs    [grid.MaxBatch + 8]req
 }
 
 // Step implements protocols.Session.
@@ -70,17 +80,28 @@ func (s *session) Step(pt *protocols.Turn) protocols.Progress {
 		}
 		s.cache = c
 	}
-	t := turn{Turn: pt, s: s}
+	l := s.p.loop(pt.Loop)
+	t := l.turn.Swap(nil)
+	if t == nil {
+		t = &turn{}
+	}
+	t.Turn, t.s, t.loop = pt, s, l
+	t.pos, t.need, t.n, t.block, t.waiting = 0, 0, 0, false, false
 	next := t.run()
-	s.p.flush(pt.Loop, &t.count)
-	held := 0
+	t.count.flush(l)
+	if s.long > 0 && !t.waiting && s.list == 0 {
+		s.release()
+	}
+	p := protocols.Progress{Used: t.pos, Need: t.need, Next: next}
 	if s.late != nil {
-		held = s.late.open
+		p.Held = s.late.open
+		if next == protocols.More && s.crowded() {
+			p.Next = protocols.Park
+		}
 	}
-	if next == protocols.More && held >= s.env.Limits.Held && held > 0 {
-		next = protocols.Park
-	}
-	return protocols.Progress{Used: t.pos, Need: t.need, Next: next, Held: held}
+	t.Turn, t.s = nil, nil
+	l.turn.Store(t)
+	return p
 }
 
 func (t *turn) full() bool { return len(t.Out) >= t.Room }
@@ -110,7 +131,7 @@ func (t *turn) run() protocols.Next {
 				return protocols.Park
 			}
 			return protocols.Close
-		case s.late != nil && s.late.open >= s.env.Limits.Held:
+		case s.crowded():
 			return protocols.Park
 		case s.fill != nil:
 			if next, done := t.fillOn(); done {
@@ -153,11 +174,13 @@ func (t *turn) gather() {
 			continue
 		}
 		in := t.In[t.pos:]
-		eol := bytes.IndexByte(in, '\n')
+		eol := bytes.IndexByte(in[s.scanned:], '\n')
 		if eol < 0 {
 			t.unfinished(in)
 			return
 		}
+		eol += s.scanned
+		s.scanned = 0
 		line := in[:eol]
 		if eol > 0 && line[eol-1] == '\r' {
 			line = line[:eol-1]
@@ -178,17 +201,46 @@ func longLine(line []byte) bool {
 }
 
 // unfinished judges a line whose end has not come. It goes by the length of the line alone, so that the answer does
-// not depend on how the input was cut.
+// not depend on how the input was cut; but long lines wait in memory that all connections share.
 func (t *turn) unfinished(in []byte) {
+	s := t.s
 	switch {
 	case len(in) == 0:
 		t.need = 1
-	case len(in) <= maxLine || longLine(in) && len(in) <= maxGetLine:
+	case len(in) <= maxLine:
 		t.need = len(in) + 1
-	default:
-		t.s.closing = true
+		s.scanned = len(in)
+	case !longLine(in) || len(in) > maxGetLine:
+		s.closing = true
 		t.pos = len(t.In)
+	case !s.reserve(len(in)):
+		t.count.n[noLineMemory]++
+		t.text("SERVER_ERROR out of memory reading request\r\n", len(in), false)
+		s.closing = true
+	default:
+		t.need, t.waiting = len(in)+1, true
+		s.scanned = len(in)
 	}
+}
+
+// reserve takes n bytes of Options.LongLines, in steps, for a line that is waiting.
+func (s *session) reserve(n int) bool {
+	n = (n + 1<<16 - 1) &^ (1<<16 - 1)
+	more := n - s.long
+	if more <= 0 {
+		return true
+	}
+	if s.p.long.Add(int64(more)) > int64(s.p.opt.LongLines) {
+		s.p.long.Add(-int64(more))
+		return false
+	}
+	s.long = n
+	return true
+}
+
+func (s *session) release() {
+	s.p.long.Add(-int64(s.long))
+	s.long = 0
 }
 
 // add appends a request without an op. used is how much of the input belongs to it.
@@ -209,22 +261,17 @@ func (t *turn) text(line string, used int, quiet bool) {
 // op appends a request with an op.
 func (t *turn) op(v verb, kind grid.Kind, key []byte, used int) (*req, *grid.Op) {
 	r := t.add(v, used)
-	r.op, r.key = int8(len(t.Batch.Ops)), key
+	r.op, r.key, r.keyLen = int8(len(t.Batch.Ops)), key, uint8(len(key))
 	op := t.Batch.Add()
 	op.Kind, op.Key = kind, key
 	return r, op
 }
 
-// put appends a request that was prepared beside the batch.
-func (t *turn) put(v verb, op *grid.Op, r *req, used int) {
-	to, dst := t.op(v, op.Kind, op.Key, used)
-	*dst = *op
-	end, index, key := to.end, to.op, to.key
-	*to = *r
-	to.verb, to.end, to.op = v, end, index
-	if to.key == nil {
-		to.key = key
-	}
+// drop takes back what op appended last, with the same used.
+func (t *turn) drop(used int) {
+	t.pos -= used
+	t.n--
+	t.Batch.Ops = t.Batch.Ops[:len(t.Batch.Ops)-1]
 }
 
 // perform runs the batch and renders what was answered. What was not run is given back to the input: it counts as
@@ -232,7 +279,17 @@ func (t *turn) put(v verb, op *grid.Op, r *req, used int) {
 func (t *turn) perform(from int) {
 	s, b := t.s, t.Batch
 	ran := 0
-	if len(b.Ops) > 0 {
+	var began time.Time
+	admitted := true
+	if t.Log != nil {
+		admitted = t.Log.Admit(t.n)
+		began = time.Now()
+	}
+	switch {
+	case len(b.Ops) == 0:
+	case !admitted:
+		ran = t.busy()
+	default:
 		b.Room = max(1, t.Room-len(t.Out))
 		b.Now, b.Conn = t.Now, s.env.Conn
 		for i := range b.Ops {
@@ -241,30 +298,54 @@ func (t *turn) perform(from int) {
 		}
 		ran = s.cache.Do(b)
 	}
+	if t.Log != nil {
+		t.took = time.Since(began)
+	}
 	for i := 0; i < t.n; i++ {
 		r := &t.reqs[i]
 		if int(r.op) >= ran {
-			// Not run: the input goes back to the end of the request before.
-			t.pos, s.list = from, 0
-			if i > 0 {
-				t.pos, s.list = t.reqs[i-1].end, t.reqs[i-1].list
-			}
-			if s.list != 0 {
-				s.listTTL = b.Ops[t.reqs[i-1].op].TTL
-			}
-			s.closing, t.block, t.need, s.swallow = false, false, 0, 0
-			if s.fill != nil {
-				s.fill.abort()
-				s.fill = nil
-			}
-			break
+			t.giveBack(i, from)
+			return
 		}
 		var res *grid.Result
 		if r.op >= 0 {
 			res = &b.Res[r.op]
 		}
-		t.answer(r, res)
+		begin := from
+		if i > 0 {
+			begin = t.reqs[i-1].end
+		}
+		t.answer(r, res, r.end-begin)
 	}
+}
+
+// giveBack gives request i and all behind it back to the input.
+func (t *turn) giveBack(i, from int) {
+	s := t.s
+	t.pos, s.list = from, 0
+	if i > 0 {
+		t.pos, s.list = t.reqs[i-1].end, t.reqs[i-1].list
+	}
+	if s.list != 0 {
+		s.listTTL = t.Batch.Ops[t.reqs[i-1].op].TTL
+	}
+	s.closing, t.block, t.need, s.swallow, s.scanned, t.waiting = false, false, 0, 0, 0, false
+	if s.fill != nil {
+		s.fill.abort()
+		s.fill = nil
+	}
+}
+
+// busy answers all ops of the batch without running them.
+func (t *turn) busy() int {
+	b := t.Batch
+	for i := range b.Ops {
+		if body := b.Ops[i].Body; body != nil {
+			body.Abort()
+		}
+		b.Res[i] = grid.Result{Code: grid.Busy}
+	}
+	return len(b.Ops)
 }
 
 // Close implements protocols.Session.
@@ -281,4 +362,5 @@ func (s *session) Close() {
 		s.late.close()
 		s.late = nil
 	}
+	s.release()
 }

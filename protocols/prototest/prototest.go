@@ -122,11 +122,12 @@ func (s Setup) Dial(t testing.TB, h How) *Conn {
 	env := c.parts.Env
 	env.Conn, env.Caches, env.Waker, env.Limits = 1, c.spy, waker{&c.box}, limits
 	c.sess = c.parts.Protocol.Open(&env)
-	t.Cleanup(c.close)
+	t.Cleanup(c.Close)
 	return c
 }
 
-func (c *Conn) close() {
+// Close ends the session, as a broken connection does.
+func (c *Conn) Close() {
 	if c.sess != nil {
 		c.sess.Close()
 		c.sess = nil
@@ -261,7 +262,7 @@ type Outcome struct {
 func (s Setup) Drive(t testing.TB, input []byte, h How) Outcome {
 	t.Helper()
 	c := s.Dial(t, h)
-	defer c.close()
+	defer c.Close()
 	most := 100*len(input) + 100000
 	for !c.Closed() {
 		if c.steps > most {

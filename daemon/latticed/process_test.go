@@ -282,7 +282,7 @@ func TestCountersAreLogged(t *testing.T) {
 	if code := p.end(t); code != 0 {
 		t.Fatalf("exit code %d", code)
 	}
-	want := regexp.MustCompile(`"goroutines":[1-9].*"accepted":1,.*"slow-readers":0.*"panics":0.*"message":"counters"`)
+	want := regexp.MustCompile(`"goroutines":[1-9].*"accepted":1,.*"slow-readers":0.*"panics":0.*"stops-p999-us":.*"message":"counters"`)
 	if !want.MatchString(p.stderr.String()) {
 		t.Errorf("no counters in %s", p.stderr)
 	}

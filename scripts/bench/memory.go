@@ -10,7 +10,7 @@ import (
 
 // entries compares what small entries take, rewrites many of them, and asks for 50 at a time.
 func (c *comparison) entries() error {
-	if !c.wanted("entries") && !c.wanted("mget50-5m") {
+	if !c.wanted("entries") && !c.wanted("mget50-5m") && !c.wanted("collector") {
 		return nil
 	}
 	n := c.scaled(5_000_000)
@@ -61,6 +61,11 @@ func (c *comparison) entries() error {
 			return err
 		}
 	}
+	if c.wanted("collector") {
+		if err := c.collector(ours, flags); err != nil {
+			return err
+		}
+	}
 	if c.wanted("entries") {
 		rewrite := join(flags, "--no-preload --gets 0 --pipeline 16 --seed 9 --warmup-requests 0 --requests "+strconv.Itoa(n*6/10))
 		for _, s := range []*server{ours, peer} {
@@ -71,6 +76,34 @@ func (c *comparison) entries() error {
 		c.doc.command("entries", rewrite)
 		return perEntry("the same after rewriting 60 % at random", 165)
 	}
+	return nil
+}
+
+// collector measures what Go's collector costs latticed under full load.
+func (c *comparison) collector(ours *server, flags []string) error {
+	flags = join(flags, "--no-preload --pipeline 16 --duration "+(time.Duration(30*c.seconds)*time.Second).String())
+	say("%v of full load", flags[len(flags)-1])
+	before, err := ours.ours.State()
+	if err != nil {
+		return err
+	}
+	r, err := c.load(ours, flags...)
+	if err != nil {
+		return err
+	}
+	after, err := ours.ours.State()
+	if err != nil {
+		return err
+	}
+	c.doc.command("collector", flags)
+	n := after.Counters
+	share := 100 * float64(n["collector-cpu-us"]-before.Counters["collector-cpu-us"]) / 1e6 / r.ServerCPU
+	row := row{name: "collector", title: "pipeline 16 over these entries for " + flags[len(flags)-1], what: "Go's collector", load: loadavg(),
+		target: "< 0.5 % of CPU, stops < 500 us, heap < 64 MB",
+		note: fmt.Sprintf("%.3f %% of CPU in %d collections, 99.9 %% of all stops since start up to %d us, heap %d MB", share,
+			n["collections"]-before.Counters["collections"], n["stops-p999-us"], n["heap"]/1e6)}
+	row.verdict = c.verdict(share < 0.5 && n["stops-p999-us"] < 500 && n["heap"] < 64e6, false)
+	c.doc.add(row)
 	return nil
 }
 

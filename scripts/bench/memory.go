@@ -5,15 +5,56 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 )
 
-// entries compares what small entries take, rewrites many of them, and asks for 50 at a time.
+// entries compares what small entries take, asks for 50 at a time, rewrites many of them, and does the first again with a
+// lifespan.
 func (c *comparison) entries() error {
 	if !c.wanted("entries") && !c.wanted("mget50-5m") && !c.wanted("collector") {
 		return nil
 	}
 	n := c.scaled(5_000_000)
+	title := fmt.Sprintf("%.2gM entries of 16 + 100 B", float64(n)/1e6)
+	flags := []string{"--keys", strconv.Itoa(n), "--value-size", "100"}
+	err := c.filled(flags, func(ours, peer *server) error {
+		if err := c.perEntry(title, flags, n, 145, ours, peer); err != nil {
+			return err
+		}
+		if c.wanted("mget50-5m") {
+			w := workload{name: "mget50-5m", title: "multi-get of 50, " + title, flags: join(flags, "--multiget 50 --gets 1"), cpu: 0.4}
+			if err := c.compare(w, ours, peer); err != nil {
+				return err
+			}
+		}
+		if c.wanted("collector") {
+			if err := c.collector(ours, flags); err != nil {
+				return err
+			}
+		}
+		if !c.wanted("entries") {
+			return nil
+		}
+		rewrite := join(flags, "--no-preload --gets 0 --pipeline 16 --seed 9 --warmup-requests 0 --requests "+strconv.Itoa(n*6/10))
+		for _, s := range []*server{ours, peer} {
+			if _, err := c.load(s, rewrite...); err != nil {
+				return err
+			}
+		}
+		return c.perEntry("the same after rewriting 60 % at random", rewrite, n, 165, ours, peer)
+	})
+	if err != nil || !c.wanted("entries") {
+		return err
+	}
+	mortal := join(flags, "--ttl 86400")
+	return c.filled(mortal, func(ours, peer *server) error {
+		return c.perEntry("the same with a lifespan", mortal, n, 155, ours, peer)
+	})
+}
+
+// filled calls f with a pair of servers that have all keys.
+func (c *comparison) filled(flags []string, f func(ours, peer *server) error) error {
 	ours, peer, err := c.pair(3072, 2048)
 	if err != nil {
 		return err
@@ -21,61 +62,38 @@ func (c *comparison) entries() error {
 	defer ours.stop()
 	defer peer.stop()
 	c.doc.servers(ours, peer)
-	flags := []string{"--keys", strconv.Itoa(n), "--value-size", "100"}
-	say("%d entries of 16 + 100 B: preload", n)
+	say("%s: preload", strings.Join(flags, " "))
 	for _, s := range []*server{ours, peer} {
 		if err := c.preload(s, flags...); err != nil {
 			return err
 		}
 	}
-	perEntry := func(title string, limit float64) error {
-		a, err := ours.rss()
-		if err != nil {
-			return err
-		}
-		b, err := peer.rss()
-		if err != nil {
-			return err
-		}
-		x, y := float64(a)/float64(n), float64(b)/float64(n)
-		row := single("entries", title, "resident B/entry", x, y)
-		row.target, row.verdict = fmt.Sprintf("<= %.0f B", limit), c.verdict(x <= limit, false)
-		if c.scale < 1 {
-			row.verdict = "none: too few entries"
-		}
-		c.doc.add(row)
-		say("%s: %.1f and %.1f B/entry", title, x, y)
+	return f(ours, peer)
+}
+
+// perEntry adds what n entries take of all resident memory, the process itself included.
+func (c *comparison) perEntry(title string, flags []string, n int, limit float64, ours, peer *server) error {
+	if !c.wanted("entries") {
 		return nil
 	}
-	if c.wanted("entries") {
-		c.doc.command("entries", append(flags, "--warmup", "0s", "--duration", "20ms"))
-		time.Sleep(3 * time.Second) // what is given back in the background is given back
-		if err := perEntry(fmt.Sprintf("%.1fM entries of 16 + 100 B", float64(n)/1e6), 155); err != nil {
-			return err
-		}
+	time.Sleep(3 * time.Second) // what is given back in the background is given back
+	a, err := ours.rss()
+	if err != nil {
+		return err
 	}
-	if c.wanted("mget50-5m") {
-		w := workload{name: "mget50-5m", title: fmt.Sprintf("multi-get of 50, %.1fM entries", float64(n)/1e6),
-			flags: join(flags, "--multiget 50 --gets 1"), cpu: 0.4}
-		if err := c.compare(w, ours, peer); err != nil {
-			return err
-		}
+	b, err := peer.rss()
+	if err != nil {
+		return err
 	}
-	if c.wanted("collector") {
-		if err := c.collector(ours, flags); err != nil {
-			return err
-		}
+	x, y := float64(a)/float64(n), float64(b)/float64(n)
+	say("%s: %.1f and %.1f B/entry", title, x, y)
+	c.doc.command("entries", flags)
+	row := single("entries", title, "resident B/entry", x, y)
+	row.target, row.verdict = fmt.Sprintf("<= %.0f B", limit), c.verdict(x <= limit, false)
+	if c.scale < 1 {
+		row.verdict = "none: too few entries"
 	}
-	if c.wanted("entries") {
-		rewrite := join(flags, "--no-preload --gets 0 --pipeline 16 --seed 9 --warmup-requests 0 --requests "+strconv.Itoa(n*6/10))
-		for _, s := range []*server{ours, peer} {
-			if _, err := c.load(s, rewrite...); err != nil {
-				return err
-			}
-		}
-		c.doc.command("entries", rewrite)
-		return perEntry("the same after rewriting 60 % at random", 165)
-	}
+	c.doc.add(row)
 	return nil
 }
 

@@ -120,8 +120,8 @@ func Start(o Options) (*Daemon, error) {
 		MaxContent: int(c.HTTP.MaxContent), AllowedHosts: c.HTTP.AllowedHosts, AllowedOrigins: c.HTTP.AllowedOrigins,
 	})
 	h2 := http2.New(http2.Options{Service: seen.service})
-	spoken := []protocols.Protocol{seen.mc, http1.New(http1.Options{Service: seen.service}), h2}
-	upgrading := http1.New(http1.Options{Service: seen.service, Upgrades: []protocols.Protocol{seen.mc}})
+	spoken := []protocols.Protocol{seen.mc, http1.New(http1.Options{Service: seen.service, HTTP2: h2}), h2}
+	upgrading := http1.New(http1.Options{Service: seen.service, HTTP2: h2, Upgrades: []protocols.Protocol{seen.mc}})
 	for _, p := range spoken {
 		if !slices.Contains(seen.names, p.Name()) { // HTTP has two
 			seen.names = append(seen.names, p.Name())

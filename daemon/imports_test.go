@@ -27,7 +27,7 @@ var allowed = map[string][]string{
 	"protocols/memcached": {"protocols", "grid", "access-log"},
 	"protocols/media":     {},
 	"protocols/rest":      {"protocols", "protocols/media", "grid", "access-log"},
-	"protocols/http1":     {"protocols", "protocols/rest", "grid", "access-log"},
+	"protocols/http1":     {"protocols", "protocols/http2", "protocols/rest", "grid", "access-log"},
 	"protocols/http2":     {"protocols", "protocols/rest", "grid", "access-log"},
 	"protocols/prototest": {"protocols", "grid", "grid/gridtest", "access-log"},
 

@@ -55,7 +55,7 @@ func (w *work) send() (next protocols.Next, done bool) {
 			break // the rest of its body is still to be thrown away
 		}
 		if m.to != nil {
-			w.to = m.to.Open(s.peer.Env)
+			w.to, m.to = m.to, nil
 			next, done = protocols.Switch, true
 		}
 		s.p.put(m)

@@ -166,12 +166,7 @@ func (h *head) field(name, value []byte, hosts *int) {
 		if is(name, "connection") {
 			for len(value) > 0 {
 				var one []byte
-				if i := bytes.IndexByte(value, ','); i >= 0 {
-					one, value = value[:i], value[i+1:]
-				} else {
-					one, value = value, nil
-				}
-				switch one = trim(one); {
+				switch one, value = cut(value); {
 				case is(one, "close"):
 					h.close = true
 				case is(one, "keep-alive"):
@@ -231,6 +226,25 @@ func trim(s []byte) []byte {
 		s = s[:len(s)-1]
 	}
 	return s
+}
+
+// cut takes the first element off a list with commas.
+func cut(list []byte) (one, rest []byte) {
+	if i := bytes.IndexByte(list, ','); i >= 0 {
+		return trim(list[:i]), list[i+1:]
+	}
+	return trim(list), nil
+}
+
+// hasToken tells whether a list names what b says in lower case.
+func hasToken(list []byte, b string) bool {
+	for len(list) > 0 {
+		var one []byte
+		if one, list = cut(list); is(one, b) {
+			return true
+		}
+	}
+	return false
 }
 
 // tokens are the characters of methods and names.

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"github.com/latticed/latticed/protocols"
+	"github.com/latticed/latticed/protocols/http2"
 	"github.com/latticed/latticed/protocols/rest"
 )
 
@@ -22,6 +23,7 @@ type Options struct {
 	MaxHeader int // longest header section in bytes; default 8192
 	// Upgrades are what a connection may become by the Upgrade field, by the protocol's name or one of its other names.
 	Upgrades []protocols.Protocol
+	HTTP2    *http2.Protocol // what h2c in that field means; nil: nothing
 }
 
 // otherNames are what Infinispan calls the protocols in ALPN.
@@ -31,11 +33,7 @@ var otherNames = map[string]string{"memcached": "mb", "hotrod": "hr", "resp": "r
 func (p *Protocol) upgrade(list []byte) protocols.Protocol {
 	for len(list) > 0 {
 		var one []byte
-		if i := bytes.IndexByte(list, ','); i >= 0 {
-			one, list = trim(list[:i]), list[i+1:]
-		} else {
-			one, list = trim(list), nil
-		}
+		one, list = cut(list)
 		for _, u := range p.opt.Upgrades {
 			if is(one, u.Name()) || is(one, otherNames[u.Name()]) && len(one) > 0 {
 				return u
@@ -112,15 +110,15 @@ type session struct {
 type message struct {
 	rest.Exchange
 	body     body
-	received bool               // the request is complete, or not going to be
-	minor    byte               // of the client's version
-	keep     bool               // HTTP/1.0: the client wants the connection kept
-	last     bool               // the connection closes behind the answer
-	expect   bool               // 100 Continue is owed
-	begun    bool               // the head of the answer is written
-	off      int                // of Blob, written
-	tail     int                // bytes of Blob in the last Tail
-	to       protocols.Protocol // what the connection becomes behind the answer, nil for what it is
+	received bool              // the request is complete, or not going to be
+	minor    byte              // of the client's version
+	keep     bool              // HTTP/1.0: the client wants the connection kept
+	last     bool              // the connection closes behind the answer
+	expect   bool              // 100 Continue is owed
+	begun    bool              // the head of the answer is written
+	off      int               // of Blob, written
+	tail     int               // bytes of Blob in the last Tail
+	to       protocols.Session // what goes on behind the answer, nil for this one
 }
 
 func (p *Protocol) get(peer *rest.Peer) *message {
@@ -132,6 +130,10 @@ func (p *Protocol) get(peer *rest.Peer) *message {
 }
 
 func (p *Protocol) put(m *message) {
+	if m.to != nil {
+		m.to.Close()
+		m.to = nil
+	}
 	m.Release()
 	p.pool.Put(m)
 }

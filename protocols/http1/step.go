@@ -199,9 +199,11 @@ func (w *work) open(h *head, in []byte) {
 	m.minor, m.keep = h.minor, h.keepAlive
 	m.last = h.close || h.minor == 0 && !h.keepAlive || w.Leaving
 	if h.upgrading && h.minor > 0 && !h.chunked && h.length <= 0 {
-		if to := s.p.upgrade(h.upgrade); to != nil {
-			if m.Upgrade(to.Name()) {
+		if name, to := w.upgrade(m, h.upgrade); to != nil {
+			if m.Upgrade(name) {
 				m.to = to
+			} else {
+				to.Close()
 			}
 			w.end(m)
 			return
@@ -224,6 +226,23 @@ func (w *work) open(h *head, in []byte) {
 	} else {
 		w.drain(m)
 	}
+}
+
+// upgrade finds what the connection becomes by an Upgrade field; nil: nothing that is spoken here.
+func (w *work) upgrade(m *message, list []byte) (name string, to protocols.Session) {
+	s := w.s
+	if p := s.p.upgrade(list); p != nil {
+		return p.Name(), p.Open(s.peer.Env)
+	}
+	if s.p.opt.HTTP2 == nil || s.peer.Env.TLS || !hasToken(list, "h2c") {
+		return "", nil
+	}
+	if settings := m.Req.PeekAll("Http2-Settings"); len(settings) == 1 {
+		if to, ok := s.p.opt.HTTP2.OpenUpgraded(s.peer.Env, settings[0], &m.Req); ok {
+			return "h2c", to
+		}
+	}
+	return "", nil
 }
 
 // received says that all of the request is there.

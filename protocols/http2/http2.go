@@ -12,8 +12,11 @@
 package http2
 
 import (
+	"bytes"
+	"encoding/base64"
 	"sync"
 
+	"github.com/valyala/fasthttp"
 	"golang.org/x/net/http2/hpack"
 
 	"github.com/latticed/latticed/protocols"
@@ -73,7 +76,32 @@ func (p *Protocol) Sniff(prefix []byte) protocols.Match {
 }
 
 // Open implements protocols.Protocol.
-func (p *Protocol) Open(env *protocols.Env) protocols.Session {
+func (p *Protocol) Open(env *protocols.Env) protocols.Session { return p.open(env) }
+
+// OpenUpgraded starts a session behind a request of HTTP/1.1 with `Upgrade: h2c` (RFC 7540 section 3.2): req is answered
+// on stream 1, and settings is the value of its HTTP2-Settings field. req is copied. False: the settings are malformed.
+func (p *Protocol) OpenUpgraded(env *protocols.Env, settings []byte, req *fasthttp.RequestHeader) (protocols.Session, bool) {
+	s := p.open(env)
+	list, err := base64.RawURLEncoding.AppendDecode(nil, settings)
+	if err != nil || len(list)%6 != 0 || s.setAll(list) != nil {
+		return nil, false
+	}
+	s.last = 1
+	s.first = s.newStream(1)
+	s.first.ended, s.first.announce = true, 0
+	s.first.Start(req.Method(), req.RequestURI())
+	for name, value := range req.All() {
+		switch string(bytes.ToLower(name)) {
+		case "connection", "upgrade", "http2-settings":
+		default:
+			s.first.Field(name, value)
+		}
+	}
+	s.streams = append(s.streams, s.first)
+	return s, true
+}
+
+func (p *Protocol) open(env *protocols.Env) *session {
 	s := &session{
 		p: p, peer: rest.Peer{Env: env}, preface: Preface,
 		sendFrame: maxFrame, sendFirst: firstWindow, send: firstWindow, recv: connWindow,
@@ -87,11 +115,12 @@ func (p *Protocol) Open(env *protocols.Env) protocols.Session {
 type session struct {
 	p       *Protocol
 	peer    rest.Peer
-	preface string // what of it is still to come
-	greeted bool   // our SETTINGS are written
-	settled bool   // the client's SETTINGS have come
-	closing bool   // GOAWAY is written: nothing further is read
-	leaving bool   // the client has said GOAWAY: no further streams
+	preface string  // what of it is still to come
+	first   *stream // the request that HTTP/1.1 has brought, until it is begun
+	greeted bool    // our SETTINGS are written
+	settled bool    // the client's SETTINGS have come
+	closing bool    // GOAWAY is written: nothing further is read
+	leaving bool    // the client has said GOAWAY: no further streams
 
 	gone    [64]gone  // streams that are over, the latest ones
 	goneAt  int       // where the next one goes

@@ -207,11 +207,9 @@ func (w *work) settings(f frame, p []byte) {
 		w.end(frameSizeError, "SETTINGS has a length that 6 does not divide")
 		return
 	}
-	for ; len(p) > 0; p = p[6:] {
-		if c, why := s.set(binary.BigEndian.Uint16(p), binary.BigEndian.Uint32(p[2:])); why != "" {
-			w.end(c, why)
-			return
-		}
+	if bad := s.setAll(p); bad != nil {
+		w.end(bad.code, bad.why)
+		return
 	}
 	if s.settled {
 		w.lost()
@@ -219,6 +217,22 @@ func (w *work) settings(f frame, p []byte) {
 	s.settled = true
 	w.Out = appendHead(w.Out, 0, fSettings, flagAck, 0)
 	w.wake()
+}
+
+// wrong is why a connection has to end.
+type wrong struct {
+	code code
+	why  string
+}
+
+// setAll takes the client's settings; the length of p is a multiple of 6.
+func (s *session) setAll(p []byte) *wrong {
+	for ; len(p) > 0; p = p[6:] {
+		if c, why := s.set(binary.BigEndian.Uint16(p), binary.BigEndian.Uint32(p[2:])); why != "" {
+			return &wrong{c, why}
+		}
+	}
+	return nil
 }
 
 func (s *session) set(id uint16, v uint32) (c code, why string) {

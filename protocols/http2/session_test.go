@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/valyala/fasthttp"
 	xhttp2 "golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 
@@ -443,6 +444,36 @@ func TestLeaving(t *testing.T) {
 	if c.last.Next != protocols.Close {
 		t.Errorf("not ended: %+v", c.last)
 	}
+}
+
+// TestUpgraded goes on behind a request of HTTP/1.1.
+func TestUpgraded(t *testing.T) {
+	s := newStore()
+	p := protocol()
+	env := &protocols.Env{Conn: 1, Caches: s, Limits: protocols.DefaultLimits}
+	var req fasthttp.RequestHeader
+	req.SetMethod("GET")
+	req.SetRequestURI(key)
+	req.SetHost("localhost")
+	for _, bad := range []string{"!", "AA", "AAQ"} {
+		if _, ok := p.OpenUpgraded(env, []byte(bad), &req); ok {
+			t.Errorf("settings %q are taken", bad)
+		}
+	}
+	c := dial(t, s)
+	c.session.Close()
+	var ok bool
+	if c.session, ok = p.OpenUpgraded(env, []byte("AAMAAABkAAQAAP__"), &req); !ok {
+		t.Fatal("refused")
+	}
+	c.sent.Reset()
+	c.step()
+	c.want("1 status 404 end")
+	c.sent.WriteString(http2.Preface)
+	c.must(c.framer.WriteSettings())
+	c.request(3, true, "GET", key)
+	c.step()
+	c.want("3 status 404 end")
 }
 
 // TestLate answers over a grid that answers later and in any order.

@@ -35,6 +35,13 @@ func (w *work) run() protocols.Next {
 	if !s.greeted {
 		w.greet()
 	}
+	if st := s.first; st != nil {
+		s.first = nil
+		s.seq++
+		st.Head(0, w.ticket())
+		st.End(w.Now)
+		w.settle(st)
+	}
 	if w.Leaving && !s.leaving {
 		s.leaving = true
 		w.Out = appendGoAway(w.Out, s.last, noError, "")

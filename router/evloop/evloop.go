@@ -540,11 +540,11 @@ func (l *loop) wait(k *conn, now int64) gnet.Action {
 func (l *loop) bye(k *conn, now int64) gnet.Action {
 	k.c.Session.Close()
 	k.c.Session = router.Closed{}
+	k.c.Await(router.Closing, now) // before the client can know
 	if l.s.closing.Load() || unix.Shutdown(k.gc.Fd(), unix.SHUT_WR) != nil {
 		return gnet.Close
 	}
 	l.s.hub.Lingers.Add(1)
-	k.c.Await(router.Closing, now)
 	k.linger = router.LingerBytes
 	return l.lingering(k, k.gc.InboundBuffered())
 }

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+var (
+	pythonPackages = []string{"python3", "python3-venv"}
+	nodePackages   = []string{"nodejs", "npm"}
+	javaPackages   = []string{"default-jdk-headless", "maven"}
+)
+
+// probes are the Debian packages in use, each with a command of sh that succeeds where it, or the same from elsewhere,
+// is installed.
+var probes = map[string]string{
+	"collectd-core":                "test -e /usr/lib/collectd/memcached.so",
+	"default-jdk-headless":         "command -v javac",
+	"haproxy":                      "command -v haproxy",
+	"libcache-memcached-fast-perl": "perl -MCache::Memcached::Fast -e 1",
+	"libmemcached-tools":           "command -v memccapable",
+	"libnginx-mod-http-memc":       "test -e /usr/lib/nginx/modules/ngx_http_memc_module.so",
+	"maven":                        "command -v mvn",
+	"nginx":                        "command -v nginx",
+	"nodejs":                       "command -v node",
+	"npm":                          "command -v npm",
+	"nutcracker":                   "command -v nutcracker",
+	"perl":                         "perl -MTest::More -e 1",
+	"php-cli":                      "command -v php",
+	"php-memcached":                "php -r 'exit(class_exists(\"Memcached\") ? 0 : 1);'",
+	"python3":                      "command -v python3",
+	"python3-venv":                 "python3 -c 'import ensurepip'",
+}
+
+// absent returns which packages are not there.
+func absent(packages []string) (names []string) {
+	seen := make(map[string]bool)
+	for _, p := range packages {
+		if seen[p] {
+			continue
+		}
+		seen[p] = true
+		if probe, ok := probes[p]; !ok || exec.Command("sh", "-c", probe).Run() != nil {
+			names = append(names, p)
+		}
+	}
+	return names
+}
+
+// missing is an error unless all packages are there.
+func missing(packages []string) error {
+	if names := absent(packages); names != nil {
+		return fmt.Errorf("missing: run apt-get install %s", strings.Join(names, " "))
+	}
+	return nil
+}
+
+// install installs the Debian packages that are not there, without starting what they bring as a service.
+func install(packages []string) error {
+	names := absent(packages)
+	if names == nil || os.Geteuid() != 0 {
+		return nil
+	}
+	fmt.Println("installing", strings.Join(names, " "))
+	if _, err := command("", nil, "apt-get", "update", "-qq"); err != nil {
+		return err
+	}
+	// invoke-rc.d starts nothing in runlevel 1.
+	env := []string{"DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1"}
+	_, err := command("", env, "apt-get", append([]string{"install", "-y", "-qq", "--no-install-recommends"}, names...)...)
+	return err
+}
+
+// installed returns a folder below the cache that holds these files of clients and what make installed there by them. It
+// is made anew when they change.
+func (r *runner) installed(kind string, names []string, make func(dir string) error) (string, error) {
+	sum := sha256.New()
+	for _, name := range names {
+		b, err := files.ReadFile("clients/" + name)
+		if err != nil {
+			return "", err
+		}
+		sum.Write(b)
+	}
+	dir := filepath.Join(r.cache, fmt.Sprintf("%s-%x", kind, sum.Sum(nil)[:6]))
+	done := filepath.Join(dir, "done")
+	if _, err := os.Stat(done); err == nil {
+		return dir, nil
+	}
+	fmt.Println("installing", strings.Join(names, " "))
+	if err := os.RemoveAll(dir); err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	for _, name := range names {
+		b, err := files.ReadFile("clients/" + name)
+		if err != nil {
+			return "", err
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
+			return "", err
+		}
+	}
+	if err := make(dir); err != nil {
+		return "", err
+	}
+	return dir, os.WriteFile(done, nil, 0o644)
+}
+
+// python runs a scenario in a virtual environment with what clients/requirements.txt locks; pip-compile --generate-hashes
+// --allow-unsafe makes it from requirements.in.
+func python(name string) func(*runner, string) (int, error) {
+	return func(r *runner, addr string) (int, error) {
+		dir, err := r.installed("python", []string{"requirements.txt"}, func(dir string) error {
+			if _, err := command(dir, nil, "python3", "-m", "venv", "venv"); err != nil {
+				return err
+			}
+			_, err := command(dir, nil, "venv/bin/python", "-m", "pip", "install", "-q", "--require-hashes", "-r", "requirements.txt")
+			return err
+		})
+		if err != nil {
+			return 0, err
+		}
+		return r.client(name, dir, addr, filepath.Join(dir, "venv/bin/python"))
+	}
+}
+
+// node runs a scenario beside what clients/package-lock.json locks.
+func node(name string) func(*runner, string) (int, error) {
+	return func(r *runner, addr string) (int, error) {
+		dir, err := r.installed("node", []string{"package.json", "package-lock.json"}, func(dir string) error {
+			_, err := command(dir, nil, "npm", "ci", "--no-audit", "--no-fund")
+			return err
+		})
+		if err != nil {
+			return 0, err
+		}
+		return r.client(name, dir, addr, "node")
+	}
+}
+
+// java runs a scenario from its source, with the libraries of clients/pom.xml.
+func java(name string) func(*runner, string) (int, error) {
+	return func(r *runner, addr string) (int, error) {
+		dir, err := r.installed("java", []string{"pom.xml"}, func(dir string) error {
+			_, err := command(dir, nil, "mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=lib")
+			return err
+		})
+		if err != nil {
+			return 0, err
+		}
+		return r.client(name, dir, addr, "java", "-cp", filepath.Join(dir, "lib", "*"))
+	}
+}

@@ -58,8 +58,7 @@ func (x *Exchange) entry(cache, key []byte, t grid.Ticket) {
 		x.write(t)
 		return
 	}
-	// A body means nothing here, but it has to be read.
-	x.collect(x.s.opt.MaxContent+contentSlack, func(x *Exchange) {
+	x.drop(func(x *Exchange) {
 		x.State = Wants
 		if x.meth == mDelete && x.conditional() {
 			x.look()

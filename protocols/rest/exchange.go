@@ -60,7 +60,9 @@ type Exchange struct {
 	// The request's body.
 	in       []byte    // collected
 	held     int       // bytes of in charged to Service.collected
-	most     int       // collected at most
+	most     int       // collected, or dropped, at most
+	dropping bool      // the body means nothing
+	dropped  int       // bytes of it
 	slot     grid.Slot // being filled
 	left     int       // bytes that slot is still to get
 	expected int       // announced length, -1 if it was not
@@ -103,7 +105,7 @@ func (x *Exchange) Reset(s *Service, peer *Peer) {
 	x.State, x.Alone, x.Length, x.Seq, x.Partial, x.Broken, x.Heavy = Receiving, false, 0, 0, false, false, false
 	x.has, x.twice, x.meth = 0, 0, mOther
 	x.cache, x.then, x.ended, x.tries, x.work = nil, nil, nil, 0, nil
-	x.expected, x.left = 0, 0
+	x.expected, x.left, x.dropping, x.dropped = 0, 0, false, 0
 	x.op, x.res = grid.Op{}, grid.Result{}
 	x.media, x.browser = media.Type{}, false
 	x.large, x.whole, x.way, x.want, x.chosen = nil, false, media.Same, media.Type{}, false
@@ -206,9 +208,13 @@ func (x *Exchange) Write(p []byte) int {
 		}
 		return n
 	}
-	if len(x.in)+len(p) > x.most {
+	if len(x.in)+x.dropped+len(p) > x.most {
 		x.plain(fasthttp.StatusRequestEntityTooLarge)
 		return 0
+	}
+	if x.dropping {
+		x.dropped += len(p)
+		return len(p)
 	}
 	if !x.grow(len(x.in) + len(p)) {
 		x.text(fasthttp.StatusServiceUnavailable, "too many request bodies are held in memory; try again later")
@@ -280,6 +286,12 @@ func (x *Exchange) Upgrade(to string) bool {
 	x.plain(fasthttp.StatusSwitchingProtocols)
 	x.Res.Set("Upgrade", to)
 	return true
+}
+
+// drop reads a body that means nothing, before end goes on.
+func (x *Exchange) drop(end func(x *Exchange)) {
+	x.dropping = true
+	x.collect(x.s.opt.MaxContent+contentSlack, end)
 }
 
 // End says that the body is complete.
@@ -360,7 +372,7 @@ func (x *Exchange) Resume() { x.Body, x.Partial, x.State = nil, false, Working }
 // alone has work run when the request is complete and everything before it on this connection is done.
 func (x *Exchange) alone(work func(x *Exchange, t grid.Ticket) bool) {
 	x.Alone, x.work = true, work
-	x.collect(x.s.opt.MaxContent+contentSlack, func(x *Exchange) { x.State = Working })
+	x.drop(func(x *Exchange) { x.State = Working })
 }
 
 // wants asks for x.op to be run on x.cache, and then for then.

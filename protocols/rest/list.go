@@ -72,7 +72,11 @@ func (l *list) next(now grid.Time) bool {
 // number reads a parameter that counts. False: x is answered.
 func (x *Exchange) number(name string, n *int) bool {
 	v, given, err := x.t.param(name)
-	if err != nil || !given {
+	if err != nil {
+		x.plain(fasthttp.StatusBadRequest)
+		return false
+	}
+	if !given {
 		return true
 	}
 	if *n, err = strconv.Atoi(string(v)); err != nil {

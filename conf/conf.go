@@ -129,8 +129,12 @@ func (c *Config) Fits(m Machine) error {
 		if m.Group != "" {
 			who = "the control group " + m.Group + " allows"
 		}
-		errs = append(errs, fmt.Errorf("memory (%s, %v) is more than %s, which is %s; lower it or leave it out",
-			FormatSize(c.Memory), c.Origin("memory"), who, FormatSize(m.Memory)))
+		if o := c.Origin("memory"); o.Kind == Default {
+			errs = append(errs, fmt.Errorf("at least %s of memory is needed, and %s %s", FormatSize(MinMemory), who, FormatSize(m.Memory)))
+		} else {
+			errs = append(errs, fmt.Errorf("memory (%s, %v) is more than %s, which is %s; lower it or leave it out",
+				FormatSize(c.Memory), o, who, FormatSize(m.Memory)))
+		}
 	}
 	if m.Descriptors > 0 && c.MaxConnections > m.Descriptors-DescriptorReserve/4 {
 		errs = append(errs, fmt.Errorf("max-connections (%d, %v) does not fit the limit on open files, which is %d; raise that (ulimit -n, LimitNOFILE=) or lower max-connections",
@@ -157,7 +161,7 @@ func defaults(m Machine) *Config {
 	case m.Memory > 0: // others live here too
 		c.Memory, why = m.Memory/2, "half of the machine's memory"
 	}
-	c.Memory = max(c.Memory&^(1<<20-1), minMemory)
+	c.Memory = max(c.Memory&^(1<<20-1), MinMemory)
 	c.MaxConnections = connections(m, c.Memory)
 	for _, a := range []string{"127.0.0.1:11222", "127.0.0.1:11211"} {
 		c.Listeners = append(c.Listeners, newListener(a))

@@ -143,8 +143,8 @@ func TestErrors(t *testing.T) {
 		"c.yaml:3: latticed.listeners[0].allow: 10.0.0.1/8 has bits beyond its length; did you mean 10.0.0.0/8?")
 	f("latticed:\n  listeners:\n    - {address: 'unix:/a', allow: [10.0.0.0/8]}\n",
 		"c.yaml:3: latticed.listeners[0].allow: a Unix socket has no addresses to judge; unix-mode says who may connect")
-	f("latticed:\n  memory: 20MiB\n  memcached: {max-item-size: 40MiB}\n",
-		"memcached.max-item-size (40MiB, c.yaml:3) is more than memory (20MiB, c.yaml:2)")
+	f("latticed:\n  memory: 30MiB\n  memcached: {max-item-size: 40MiB}\n",
+		"memcached.max-item-size (40MiB, c.yaml:3) is more than memory (30MiB, c.yaml:2)")
 	f("latticed:\n  listeners:\n    - {address: a:1, tls: {certificates: [a], keys: [b, c]}}\n",
 		"c.yaml:3: latticed.listeners[0].tls: want as many keys as certificates or none, got 2 and 1")
 	f("latticed:\n  listeners:\n    - {address: a:1, tls: {client-certificates: required}}\n",
@@ -179,7 +179,11 @@ func TestDefaultsFollowTheMachine(t *testing.T) {
 func TestFits(t *testing.T) {
 	f := func(m conf.Machine, flags map[string][]string, want string) {
 		t.Helper()
-		c, err := conf.Load(conf.Sources{Machine: machine, Flags: flags})
+		on := machine
+		if flags == nil {
+			on = m
+		}
+		c, err := conf.Load(conf.Sources{Machine: on, Flags: flags})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -196,6 +200,7 @@ func TestFits(t *testing.T) {
 	f(machine, map[string][]string{"memory": {"9GiB"}}, "memory (9GiB, flag --memory) is more than the machine has, which is 8GiB; lower it or leave it out")
 	f(conf.Machine{Memory: 256 << 20, Group: "/a"}, map[string][]string{"memory": {"1GiB"}},
 		"memory (1GiB, flag --memory) is more than the control group /a allows, which is 256MiB; lower it or leave it out")
+	f(conf.Machine{Memory: 16 << 20, Group: "/a"}, nil, "at least 24MiB of memory is needed, and the control group /a allows 16MiB")
 	f(machine, map[string][]string{"max-connections": {"992"}}, "")
 	f(machine, map[string][]string{"max-connections": {"993"}}, "max-connections (993, flag --max-connections) does not fit the limit on open files, which is 1024; "+
 		"raise that (ulimit -n, LimitNOFILE=) or lower max-connections")

@@ -17,7 +17,6 @@ const (
 	maxLoops       = 255
 	maxConnections = 1 << 20
 	maxMemory      = 1 << 50
-	minMemory      = 16 << 20 // below it the process itself would not fit
 	minItemSize    = 1 << 10
 	maxItemSize    = 1 << 30
 	minContent     = 1 << 10
@@ -49,6 +48,9 @@ var (
 	logFormats = []string{"auto", "console", "json"}
 )
 
+// MinMemory is the least that memory can be; in less the process itself would not fit.
+const MinMemory = 24 << 20
+
 const envPrefix = "LATTICED_"
 
 func envName(flag string) string {
@@ -75,7 +77,7 @@ var keys = slices.Concat([]key[Config]{
 		name: "memory", flag: "memory", arg: "SIZE", live: true, def: "half of the machine's memory, or 7/8 of a control group's limit",
 		usage: "let the process use `SIZE`, such as 256MB or 2GiB",
 		set: func(c *Config, t []string) (err error) {
-			c.Memory, err = sizeBetween(t[0], minMemory, maxMemory)
+			c.Memory, err = sizeBetween(t[0], MinMemory, maxMemory)
 			return err
 		},
 		show: func(c *Config) []string { return []string{FormatSize(c.Memory)} },

@@ -5,8 +5,12 @@ import (
 	"github.com/latticed/latticed/grid"
 )
 
-// baseHeap is what the process takes before the first entry and connection: code and its data, the runtime, event loops.
-const baseHeap = 12 << 20
+// What the process takes before the first entry and connection: its program, of which as much is in memory as has run, and
+// what the runtime, the loops and the protocols have on the heap.
+const (
+	baseProgram = 14 << 20
+	baseHeap    = 6 << 20
+)
 
 // budget is how the memory that the process may use is divided. Its parts together are at most the whole.
 type budget struct {
@@ -17,13 +21,14 @@ type budget struct {
 
 // divide is the one place that knows who gets how much of total bytes, with so many connections at most. What is not the
 // store's: the base, connections at rest, their buffers, half as much again for garbage, and a 32nd for what nobody counts
-// (page tables, stacks, blocks that are not quite full). The store always gets half: a process with little memory is for
-// entries first, and not all of its connections come with full buffers.
+// (page tables, stacks, blocks that are not quite full). Of what the base leaves, the store always gets two thirds: a
+// process with little memory is for entries first, and not all of its connections come with full buffers.
 func divide(total uint64, connections int) budget {
 	buffers := min(max(total/16, 2<<20), 256<<20)
-	rest := baseHeap + (buffers+uint64(connections)*conf.ConnectionCost)*3/2
-	rest = min(rest+total/32, total/2)
-	return budget{store: total - rest, buffers: int64(buffers), heap: int64(rest - total/32)}
+	left := max(total, conf.MinMemory) - baseProgram - baseHeap
+	uncounted := left / 32
+	rest := min((buffers+uint64(connections)*conf.ConnectionCost)*3/2, left/3-uncounted)
+	return budget{store: left - rest - uncounted, buffers: int64(buffers), heap: int64(baseHeap + rest)}
 }
 
 // rebudget follows a reload that changed memory. Where it did not change, what cache_memlimit made of the store's part stays.

@@ -198,7 +198,7 @@ func TestLifeUnderSystemd(t *testing.T) {
 	write(t, file, "latticed:\n  memory: 64MiB\n  event-loops: 1\n  listeners: [{address: '127.0.0.1:0'}]\n")
 	p := run(t, []string{"NOTIFY_SOCKET=" + manager.LocalAddr().String()}, "--config", file)
 	told("READY=1")
-	if got, want := stat(t, p.addr, "limit_maxbytes"), "33554432"; got != want {
+	if got, want := stat(t, p.addr, "limit_maxbytes"), "30758230"; got != want {
 		t.Errorf("limit_maxbytes: got %q, want %q", got, want)
 	}
 
@@ -206,7 +206,7 @@ func TestLifeUnderSystemd(t *testing.T) {
 	p.signal(t, syscall.SIGHUP)
 	told(`RELOADING=1\nMONOTONIC_USEC=[0-9]+`)
 	told("READY=1")
-	if got, want := stat(t, p.addr, "limit_maxbytes"), "16777216"; got != want {
+	if got, want := stat(t, p.addr, "limit_maxbytes"), "8388608"; got != want {
 		t.Errorf("limit_maxbytes after a reload: got %q, want %q", got, want)
 	}
 
@@ -214,7 +214,7 @@ func TestLifeUnderSystemd(t *testing.T) {
 	p.signal(t, syscall.SIGHUP)
 	told(`RELOADING=1\nMONOTONIC_USEC=[0-9]+`)
 	told("READY=1")
-	if got, want := stat(t, p.addr, "limit_maxbytes"), "16777216"; got != want {
+	if got, want := stat(t, p.addr, "limit_maxbytes"), "8388608"; got != want {
 		t.Errorf("limit_maxbytes after a reload that failed: got %q, want %q", got, want)
 	}
 

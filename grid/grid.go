@@ -138,7 +138,7 @@ type Result struct {
 	Version                   uint64 // of the entry after the Op; Get, Touch and a failed Cond: as found
 	Expires                   int64  // ms since 1970, 0 for never; likewise
 	Created, LastUse, MaxIdle int64  // with WantTimes; when the lifespan began (0 without one), ms since 1970; ms since 1970; ms
-	Num                       uint64 // Incr, Decr: the number; otherwise the size in bytes of the value after the Op
+	Num                       uint64 // Incr, Decr: the number; otherwise the size in bytes of the value after the Op, or of the one that a Remove took
 }
 
 // Batch is the requests of one readable event on their way through the grid. It belongs to an event loop or to the

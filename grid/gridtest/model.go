@@ -480,7 +480,6 @@ func (x *exec) remove() {
 		x.live(e)
 	default:
 		x.m.drop(e)
-		x.r.Num = 0
 		return
 	}
 	x.after(e)

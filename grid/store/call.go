@@ -637,7 +637,6 @@ func (c *call) remove(there bool) {
 		}
 	default:
 		c.sh.remove(c.op.Hash, &c.it)
-		c.r.Num = 0
 		return
 	}
 	c.describe(&it)

@@ -37,7 +37,7 @@ func (t *turn) meta(ws *words, line []byte, used int) {
 		}
 		first = 3
 	}
-	for i := first; i < min(ws.n, maxWords); i++ {
+	for i := first; i < min(ws.n, maxWords-1); i++ {
 		if c := ws.w[i][0]; !(c >= '0' && c <= '9' || c >= 'A' && c <= 'z') {
 			t.text(badLine, used, false) // no flag at all, and a data block is not swallowed
 			return

@@ -233,3 +233,14 @@ func TestLongLinesShareMemory(t *testing.T) {
 		}
 	}
 }
+
+// A removed entry is counted in the class it was in.
+func TestRemovedEntriesAreCountedInTheirClass(t *testing.T) {
+	value := strings.Repeat("v", 5000)
+	got := drive(t, "set a 7 0 5000\r\n"+value+"\r\nset b 0 0 1\r\nx\r\ndelete a\r\nmd b\r\nstats slabs\r\n")
+	for _, class := range []int{grid.Class(grid.Charge(1, 5000, 7)), grid.Class(grid.Charge(1, 1, 0))} {
+		if want := "STAT " + strconv.Itoa(class) + ":delete_hits 1\r\n"; !strings.Contains(got, want) {
+			t.Errorf("no %q in %q", want, got)
+		}
+	}
+}

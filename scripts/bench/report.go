@@ -7,7 +7,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -154,16 +153,9 @@ func cpuModel() string {
 }
 
 func kernel() string {
-	var u syscall.Utsname
-	if err := syscall.Uname(&u); err != nil {
+	b, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
 		return runtime.GOOS
 	}
-	var b []byte
-	for _, c := range u.Release {
-		if c == 0 {
-			break
-		}
-		b = append(b, byte(c))
-	}
-	return "Linux " + string(b)
+	return "Linux " + strings.TrimSpace(string(b))
 }

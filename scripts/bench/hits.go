@@ -84,7 +84,7 @@ func (c *comparison) hitRatios() error {
 			}
 			off := float64(oursRSS)/float64(peerRSS) - 1
 			say("%s: %.2f %% in %d MiB; memcached %.2f %% in %d MiB", w.title, 100*ours, oursRSS>>20, 100*peer, peerRSS>>20)
-			if off <= 0.01 && off > -0.04 || try == 3 {
+			if off <= 0.01 && off > -0.02 || try == 4 {
 				break
 			}
 			memory = max(memory+(peerRSS-oursRSS)-peerRSS/100, 16<<20)

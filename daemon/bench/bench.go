@@ -62,7 +62,7 @@ type Options struct {
 // Progress is what a run that is under way has done.
 type Progress struct {
 	Elapsed   time.Duration
-	Requests  uint64 // since start, warm-up included
+	Requests  uint64 // begun since start, warm-up included
 	PerSecond float64
 	Measuring bool
 }

@@ -136,6 +136,9 @@ func TestCacheAside(t *testing.T) {
 			t.Errorf("%d is not stored: %q", id, out)
 		}
 	}
+	if l.w.begun != 2 {
+		t.Errorf("two requests and what one missed count as %d", l.w.begun)
+	}
 	if strings.Count(out, "set ") != 2 || strings.Count(out, "get ") != 1 {
 		t.Errorf("got %q, want two sets and a get", out)
 	}

@@ -111,9 +111,9 @@ func (p *poll) run() error {
 				p.read(i, stop)
 			}
 		}
-		w.done.Store(w.settled)
+		w.done.Store(w.begun)
 	}
-	w.done.Store(w.settled)
+	w.done.Store(w.begun)
 	return nil
 }
 

@@ -11,15 +11,15 @@ import (
 
 // work is one thread's part of a run: random numbers, counts. It belongs to that thread, done excepted.
 type work struct {
-	r       *run
-	d       dialect
-	rnd     *rand.PCG
-	coin    uint64        // gets are drawn below it
-	next    *atomic.Int64 // of a preload
-	source  source
-	quota   int64         // requests that may still be begun while measuring; below 0: any number
-	done    atomic.Uint64 // requests since start, for the progress and for the warm-up's end
-	settled uint64        // the same, this thread's
+	r      *run
+	d      dialect
+	rnd    *rand.PCG
+	coin   uint64        // gets are drawn below it
+	next   *atomic.Int64 // of a preload
+	source source
+	quota  int64         // requests that may still be begun while measuring; below 0: any number
+	done   atomic.Uint64 // requests begun since start, for the progress and for the warm-up's end
+	begun  uint64        // the same, this thread's; what cache-aside stores does not count
 
 	count
 }
@@ -120,6 +120,7 @@ func (l *lane) fill(out []byte, now int64) []byte {
 				l.over = true
 				return out
 			}
+			w.begun++
 			out = l.appendSet(out, uint32(id), at)
 			continue
 		}
@@ -130,6 +131,7 @@ func (l *lane) fill(out []byte, now int64) []byte {
 			}
 			w.quota--
 		}
+		w.begun++
 		if w.rnd.Uint64()>>11 >= w.coin {
 			out = l.appendSet(out, w.source.pick(w.rnd), at)
 			continue
@@ -268,7 +270,6 @@ func (l *lane) settle(now int64) {
 	req := &l.pending[l.head]
 	l.id += int(req.n)
 	l.head++
-	w.settled++
 	if w.r.phase.Load() != measuring {
 		return
 	}

@@ -64,7 +64,7 @@ func streamDrive(w *work, conns []net.Conn, lanes []lane) error {
 					if w.r.phase.Load() == measuring {
 						w.in += uint64(n)
 					}
-					w.done.Store(w.settled)
+					w.done.Store(w.begun)
 					mu.Unlock()
 					if l.broken {
 						c.Close()

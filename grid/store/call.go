@@ -92,6 +92,10 @@ func (c *call) do(op *grid.Op, r *grid.Result) {
 }
 
 func (c *call) run() {
+	c.slot = c.sh.index.find(c.op.Hash, c.op.Key, c.sh.keyOf)
+	if c.slot != nil && c.op.Kind == grid.Get && c.glance() {
+		return
+	}
 	there := c.lookup()
 	switch c.op.Kind {
 	case grid.Get:
@@ -111,13 +115,57 @@ func (c *call) run() {
 
 func (c *call) asks(a grid.Ask) bool { return c.op.Ask&a != 0 }
 
-// lookup finds the entry of the op's key. A dead one is removed.
+// glance is get for what is asked nearly always: an entry that has no options, for its value or only whether it is there.
+// False: it is not such a one.
+func (c *call) glance() bool {
+	a, op, r := c.a, c.op, c.r
+	off := *c.slot & offsetMask
+	m := a.u32(off)
+	keyLen := m >> keyShift & keyMask
+	if m&(options&^hasFlags) != 0 || keyLen == keyMask || op.TTL|op.Idle != 0 || op.Ask&(grid.Recache|grid.WantTimes) != 0 {
+		return false
+	}
+	s := a.seg(off)
+	use := a.u32(off + 12)
+	if s.epoch != c.c.epoch.Load() || s.start+int64(use) < c.c.before.Load() {
+		return false
+	}
+	r.Code = grid.OK
+	r.State = grid.HadValue | state(m)
+	r.Version = a.u64(off + 4)
+	size := uint64(m & sizeMask)
+	r.Num = size
+	at := off + headerSize + uint64(keyLen)
+	if m&hasFlags != 0 {
+		r.Flags = a.u32(off + headerSize)
+		at += 4
+	}
+	if op.Ask&grid.WantValue != 0 {
+		start := len(c.b.Mem)
+		c.b.Mem = append(c.b.Mem, a.bytes(at, int(size))...)
+		r.Value = c.b.Mem[start:len(c.b.Mem):len(c.b.Mem)]
+	}
+	if op.Ask&grid.NoBump == 0 {
+		if *c.slot&freqMask != freqMask {
+			*c.slot += freqOne
+		}
+		if m&fetched == 0 {
+			a.put32(off, m|fetched)
+		}
+		if now := s.relative(c.now); now != use {
+			a.put32(off+12, now)
+		}
+	}
+	return true
+}
+
+// lookup takes apart the entry that was found. A dead one is removed.
 func (c *call) lookup() (there bool) {
-	c.slot = c.sh.find(c.op.Hash, c.op.Key, &c.it)
 	if c.slot == nil {
 		c.it.off = 0
 		return false
 	}
+	c.a.load(&c.it, *c.slot&offsetMask)
 	dead, flushed := c.sh.dead(&c.it, c.now)
 	if !dead {
 		return true

@@ -134,6 +134,26 @@ func (a *arena) load(it *item, off uint64) {
 	}
 }
 
+// optionLen is how many bytes the options of a short key take, by the five highest bits.
+var optionLen = func() (n [32]uint8) {
+	for i := range n {
+		for bit, size := range [5]uint8{4, 7, 16, 16, 2} {
+			n[i] += size * uint8(i>>bit&1)
+		}
+	}
+	return n
+}()
+
+// holds tells whether the entry at off has that key.
+func (a *arena) holds(off uint64, key []byte, keyOf func(off uint64) []byte) bool {
+	m := a.u32(off)
+	n := int(m >> keyShift & keyMask)
+	if n == keyMask {
+		return string(keyOf(off)) == string(key)
+	}
+	return n == len(key) && string(a.bytes(off+headerSize+uint64(optionLen[m>>27]), n)) == string(key)
+}
+
 func (a *arena) slack(p uint64) int {
 	if n := a.bytes(p, 1)[0]; n < 255 {
 		return int(n)

@@ -119,6 +119,34 @@ func (a *arena) bucket(page uint64, n uint32) *bucket {
 // at is the group's bucket number j.
 func (x *index) at(g *group, j uint32) *bucket { return x.bucket(g.first + g.stride*j) }
 
+// find returns the slot of the entry with that key, or nil. keyOf gives keys that are not short and beside their value.
+func (x *index) find(hash uint64, key []byte, keyOf func(off uint64) []byte) *uint64 {
+	g := x.group(hash)
+	tag := hash & 0xffff
+	for n, j := uint32(0), g.home; n < g.len; n++ {
+		b := x.at(&g, j)
+		free := false
+		for i, s := range b {
+			if s>>tagShift == tag && s != 0 && x.a.holds(s&offsetMask, key, keyOf) {
+				return &b[i]
+			}
+			free = free || s == 0
+		}
+		if free {
+			return nil
+		}
+		if j++; j == g.len {
+			j = 0
+		}
+	}
+	for i := range x.spill {
+		if s := &x.spill[i]; s.hash == hash && x.a.holds(s.slot&offsetMask, key, keyOf) {
+			return &s.slot
+		}
+	}
+	return nil
+}
+
 // seek goes through the slots with hash's tag until found says so, and returns that slot, or nil.
 func (x *index) seek(hash uint64, found func(off uint64) bool) *uint64 {
 	g := x.group(hash)

@@ -12,6 +12,7 @@ type shard struct {
 
 	mu       sync.Mutex
 	index    index
+	keyOf    func(off uint64) []byte // keyAt, made once
 	queues   [numQueues]queue
 	ghost    ghost
 	walking  uint32 // the segment that is being emptied (evict.go); 0 for none
@@ -62,12 +63,20 @@ func (sh *shard) key(it *item) []byte {
 	return sh.c.a.bytes(it.keyAt, it.keyLen)
 }
 
-// find looks for an entry and takes it apart.
+// keyAt is the key of the entry at off.
+func (sh *shard) keyAt(off uint64) []byte {
+	var it item
+	sh.c.a.load(&it, off)
+	return sh.key(&it)
+}
+
+// find looks for an entry and takes it apart. nil: there is none.
 func (sh *shard) find(hash uint64, key []byte, it *item) *uint64 {
-	return sh.index.seek(hash, func(off uint64) bool {
-		sh.c.a.load(it, off)
-		return it.keyLen == len(key) && string(sh.key(it)) == string(key)
-	})
+	slot := sh.index.find(hash, key, sh.keyOf)
+	if slot != nil {
+		sh.c.a.load(it, *slot&offsetMask)
+	}
+	return slot
 }
 
 // slotOf returns the slot of an entry that is there.

@@ -109,6 +109,7 @@ func New(o Options) (*Store, error) {
 	for i := range c.shards {
 		sh := &c.shards[i]
 		sh.c, sh.versions = c, uint64(i)
+		sh.keyOf = sh.keyAt
 		if !sh.index.init(a, sh.hashAt) {
 			return nil, fmt.Errorf("grid/store: a limit of %d bytes is too low", limit)
 		}
@@ -166,9 +167,7 @@ func (c *cache) nextShard() *shard { return &c.shards[uint64(c.roomAt.Add(1))&c.
 
 // hashAt is the hash of the key of the entry at off.
 func (sh *shard) hashAt(off uint64) uint64 {
-	var it item
-	sh.c.a.load(&it, off)
-	return sh.c.hash(sh.key(&it))
+	return sh.c.hash(sh.keyAt(off))
 }
 
 // Do implements grid.Cache.
@@ -204,48 +203,85 @@ func (c *cache) Do(b *grid.Batch) (n int) {
 func (c *cache) touch(ops []grid.Op) {
 	var at [grid.MaxBatch]unsafe.Pointer
 	for i := range ops {
-		x := &c.shard(uint64(ops[i].Segment)).index
-		s := x.state.Load()
-		l := layout{uint32(s >> 56), uint32(s >> 48 & 0xff), uint32(s)}
-		g := l.group(ops[i].Hash)
-		t := *x.table.Load()
-		n := g.first + g.stride*g.home
-		if int(n/pageShare) >= len(t) { // the layout is of after the table grew
-			n = 0
-		}
-		at[i] = unsafe.Pointer(c.a.bucket(t[n/pageShare], n))
+		at[i] = c.bucketOf(&ops[i], 0)
 	}
 	sum := load(at[:len(ops)], 0)
+	var offsets [grid.MaxBatch]uint64
+	var later [grid.MaxBatch]int // ops that are not in their first bucket, which is full
+	entries, late := 0, 0
 	end := c.a.ready.Load() - 64
-	var info [grid.MaxBatch]unsafe.Pointer
-	entries := 0
 	for i := range ops {
-		tag := ops[i].Hash & 0xffff
-		b := (*bucket)(at[i])
-		for j := range b {
-			s := atomic.LoadUint64(&b[j])
-			if off := s & offsetMask; s>>tagShift == tag && off != 0 && off < end {
-				at[entries] = unsafe.Add(c.a.base, off)
-				info[entries] = unsafe.Pointer(c.a.seg(off))
-				entries++
-				break
-			}
+		off, full := (*bucket)(at[i]).peek(ops[i].Hash)
+		switch {
+		case off != 0 && off < end:
+			offsets[entries] = off
+			entries++
+		case full:
+			later[late] = i
+			late++
 		}
+	}
+	for n, i := range later[:late] {
+		at[n] = c.bucketOf(&ops[i], 1)
+	}
+	sum += load(at[:late], 0)
+	for n, i := range later[:late] {
+		if off, _ := (*bucket)(at[n]).peek(ops[i].Hash); off != 0 && off < end {
+			offsets[entries] = off
+			entries++
+		}
+	}
+	for i, off := range offsets[:entries] {
+		at[i] = unsafe.Add(c.a.base, off)
 	}
 	sum += load(at[:entries], 0)
 	sum += load(at[:entries], 64)
-	sum += load(info[:entries], 0)
+	for i, off := range offsets[:entries] {
+		at[i] = unsafe.Pointer(c.a.seg(off))
+	}
+	sum += load(at[:entries], 0)
 	long := 0
-	for _, p := range at[:entries] {
-		off := uint64(uintptr(p) - uintptr(c.a.base))
-		for n := 128; n < 512 && n < headerSize+int(c.a.u32(off)&sizeMask) && off+uint64(n) < end && long < len(info); n += 64 {
-			info[long] = unsafe.Add(p, n)
+	for _, off := range offsets[:entries] { // what follows of a value that is not small
+		until := min(end, off+headerSize+uint64(c.a.u32(off)&sizeMask))
+		for p := off + 128; p < until && p < off+512 && long < len(at); p += 64 {
+			at[long] = unsafe.Add(c.a.base, p)
 			long++
 		}
 	}
-	if sum += load(info[:long], 0); sum > 1<<20 {
+	if sum += load(at[:long], 0); sum > 1<<20 {
 		panic("BUG: bytes above 255") // it cannot be, but so the compiler keeps the loads
 	}
+}
+
+// bucketOf returns the bucket that op's entry lies in, or the one that many behind it. It may be out of date.
+func (c *cache) bucketOf(op *grid.Op, behind uint32) unsafe.Pointer {
+	x := &c.shard(uint64(op.Segment)).index
+	s := x.state.Load()
+	l := layout{uint32(s >> 56), uint32(s >> 48 & 0xff), uint32(s)}
+	g := l.group(op.Hash)
+	t := *x.table.Load()
+	j := g.home + behind
+	if j >= g.len {
+		j -= g.len
+	}
+	n := g.first + g.stride*j
+	if int(n/pageShare) >= len(t) { // the layout is of after the table grew
+		n = 0
+	}
+	return unsafe.Pointer(c.a.bucket(t[n/pageShare], n))
+}
+
+// peek looks for hash's tag in a bucket that others may be writing to.
+func (b *bucket) peek(hash uint64) (off uint64, full bool) {
+	full = true
+	for j := range b {
+		s := atomic.LoadUint64(&b[j])
+		if s>>tagShift == hash&0xffff && s != 0 {
+			return s & offsetMask, full
+		}
+		full = full && s != 0
+	}
+	return 0, full
 }
 
 // load loads the lines at those addresses.

@@ -344,7 +344,7 @@ func (c *call) place(it *item) bool {
 	if c.it.off != 0 {
 		s := a.seg(c.it.off)
 		n := it.measure(a, s.start)
-		if n <= c.it.alloc && n*fitDenominator >= c.it.alloc*fitNumerator {
+		if s.reaches(it.lastUse) && n <= c.it.alloc && n*fitDenominator >= c.it.alloc*fitNumerator {
 			c.at = 0
 			return true
 		}

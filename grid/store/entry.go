@@ -303,8 +303,11 @@ func (a *arena) write(it *item, off uint64, alloc int, key []byte) {
 }
 
 // relative is t as it is written in entries. Beyond the range, 24 days before the segment was begun and 24 after, it
-// is the nearest in it; log.go moves entries before they get that old.
+// is the nearest in it: what is written in an older segment goes to a new one, a mere use stays at the end of the range.
 func (s *info) relative(t int64) uint32 { return uint32(min(max(0, t-s.start), math.MaxUint32)) }
+
+// reaches tells whether t is not behind the range.
+func (s *info) reaches(t int64) bool { return t-s.start <= math.MaxUint32 }
 
 // note keeps info.expires true.
 func (s *info) note(it *item) {
@@ -326,7 +329,7 @@ func (it *item) end() int64 {
 
 // settle writes down what a use or a touch changes, if the form stays the same. False: it has to be written anew.
 func (a *arena) settle(it *item) bool {
-	if it.measure(a, a.seg(it.off).start) != it.total {
+	if s := a.seg(it.off); !s.reaches(it.lastUse) || it.measure(a, s.start) != it.total {
 		return false
 	}
 	a.write(it, it.off, it.alloc, nil)

@@ -24,7 +24,7 @@ func (sh *shard) alloc(queue uint8, n int, moving bool) uint64 {
 	a, q := sh.c.a, &sh.queues[queue]
 	if q.open != 0 {
 		s := &a.info[q.open]
-		if int(s.used)+n <= a.segSize() && s.epoch == sh.c.epoch.Load() {
+		if int(s.used)+n <= a.segSize() && s.epoch == sh.c.epoch.Load() && s.reaches(sh.now+startBias/2) {
 			off := uint64(q.open)<<a.shift + uint64(s.used)
 			s.used += uint32(n)
 			return off

@@ -296,6 +296,26 @@ func TestSetLimit(t *testing.T) {
 	}
 }
 
+// TestOldSegments writes to an entry whose segment was begun so long ago that its last use cannot be told there: a flush
+// that was put off must not take what was stored after it.
+func TestOldSegments(t *testing.T) {
+	const day = 24 * 3600 * 1000
+	g := newRig(t, store.Options{Limit: 1 << 20})
+	key, value := []byte("key"), []byte("value")
+	for i, write := range []grid.Op{
+		{Kind: grid.Put, Key: key, Value: value}, {Kind: grid.Append, Key: key, Value: value[:1]}, {Kind: grid.Touch, Key: key, TTL: 90 * day},
+		{Kind: grid.Incr, Key: key, Arg: 1},
+	} {
+		g.do(grid.Op{Kind: grid.Put, Key: key, Value: []byte("10")})
+		g.now += 60 * day
+		g.do(write)
+		g.s.Flush(g.now-1, grid.Ticket{Now: grid.Time{Wall: g.now}})
+		if r := g.do(grid.Op{Kind: grid.Get, Ask: grid.WantTimes, Key: key})[0]; r.Code != grid.OK || r.LastUse != g.now {
+			t.Errorf("write %d: got code %d, last use %d, want OK and %d", i, r.Code, r.LastUse, g.now)
+		}
+	}
+}
+
 // TestBudget has goroutines fill, evict, reserve and remove at the limit; in the end nothing is left over.
 func TestBudget(t *testing.T) {
 	const limit = 4 << 20

@@ -33,6 +33,7 @@ var probes = map[string]string{
 	"php-cli":                      "command -v php",
 	"php-memcached":                "php -r 'exit(class_exists(\"Memcached\") ? 0 : 1);'",
 	"python3":                      "command -v python3",
+	"python3-pylibmc":              "/usr/bin/python3 -c 'import pylibmc'",
 	"python3-venv":                 "python3 -c 'import ensurepip'",
 }
 

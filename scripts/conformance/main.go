@@ -51,7 +51,7 @@ var suites = []suite{
 	{"memccapable", false, []string{"libmemcached-tools"}, memccapable},
 	{"libmemcached-tools", false, []string{"libmemcached-tools"}, script("sh", "check_tools.sh")},
 	{"pymemcache", false, pythonPackages, python("check_pymemcache.py")},
-	{"pylibmc", false, pythonPackages, python("check_pylibmc.py")},
+	{"pylibmc", false, []string{"python3-pylibmc"}, script("/usr/bin/python3", "check_pylibmc.py")},
 	{"python-memcached", false, pythonPackages, python("check_python_memcached.py")},
 	{"meta-memcache", false, pythonPackages, python("check_meta_memcache.py")},
 	{"gomemcache", false, nil, gomemcache},

@@ -58,8 +58,15 @@ func (w *work) send() (next protocols.Next, done bool) {
 			w.to, m.to = m.to, nil
 			next, done = protocols.Switch, true
 		}
+		last := m.last
 		s.p.put(m)
-		n++
+		if n++; last && !done {
+			for ; n < len(s.owed); n++ { // asked for before it was known: behind a body that ends with the connection
+				s.p.put(s.owed[n])
+			}
+			w.pos = len(w.In)
+			next, done = protocols.Close, true
+		}
 	}
 	s.owed = slices.Delete(s.owed, 0, n)
 	if len(s.owed) == 0 && cap(s.owed) > 32 {

@@ -39,3 +39,27 @@ func TestHeldBodiesHaveABudget(t *testing.T) {
 		t.Errorf("while that one is open: got %q", got)
 	}
 }
+
+// TestAnnouncedBodiesTakeNothing announces large bodies and sends a byte of each: that keeps nobody else from the budget.
+func TestAnnouncedBodiesTakeNothing(t *testing.T) {
+	p := http1.New(http1.Options{Service: rest.New(rest.Options{MaxContent: 100_000, MaxCollect: 150_000})})
+	caches := gridtest.NewModel(gridtest.Options{})
+	for i := range 10 {
+		c := prototest.Setup(func() prototest.Parts { return prototest.Parts{Protocol: p, Caches: caches} }).Dial(t, prototest.How{})
+		got := c.Send([]byte("PUT " + base + "k HTTP/1.1\r\nHost: a\r\nIf-Match: 1\r\nContent-Length: 100000\r\n\r\nv"))
+		if len(got) != 0 {
+			t.Fatalf("connection %d: got %q", i, got)
+		}
+	}
+}
+
+// TestNothingBehindTheLastAnswer asks in HTTP/1.0 for an answer whose end is the connection's, and for more behind it.
+func TestNothingBehindTheLastAnswer(t *testing.T) {
+	old := func(fields string) string {
+		return "GET " + base + "big HTTP/1.0\r\nConnection: keep-alive\r\n" + fields + "\r\n"
+	}
+	got := answers(t, put("big", strings.Repeat("abcdefgh", 10_000))+old("Accept-Encoding: gzip\r\n")+old("")+old(""))
+	if n := strings.Count(got, "HTTP/1.1 200 "); n != 1 || len(got) > 2000 {
+		t.Errorf("%d answers to GET in %d bytes", n, len(got))
+	}
+}

@@ -17,6 +17,8 @@ type head struct {
 	keepAlive bool // Connection: keep-alive
 	upgrading bool // Connection: upgrade
 	upgrade   []byte
+	settings  []byte // of HTTP2-Settings, which is there so many times:
+	given     int
 
 	status int // not 0: the head is refused with it, and with reason
 	reason string
@@ -177,6 +179,10 @@ func (h *head) field(name, value []byte, hosts *int) {
 			}
 		}
 	case 14:
+		if is(name, "http2-settings") {
+			h.settings = value
+			h.given++
+		}
 		if is(name, "content-length") {
 			if h.length >= 0 {
 				h.refuse(400, "the length is given twice")

@@ -199,7 +199,7 @@ func (w *work) open(h *head, in []byte) {
 	m.minor, m.keep = h.minor, h.keepAlive
 	m.last = h.close || h.minor == 0 && !h.keepAlive || w.Leaving
 	if h.upgrading && h.minor > 0 && !h.chunked && h.length <= 0 {
-		if name, to := w.upgrade(m, h.upgrade); to != nil {
+		if name, to := w.upgrade(m, h); to != nil {
 			if m.Upgrade(name) {
 				m.to = to
 			} else {
@@ -229,18 +229,16 @@ func (w *work) open(h *head, in []byte) {
 }
 
 // upgrade finds what the connection becomes by an Upgrade field; nil: nothing that is spoken here.
-func (w *work) upgrade(m *message, list []byte) (name string, to protocols.Session) {
+func (w *work) upgrade(m *message, h *head) (name string, to protocols.Session) {
 	s := w.s
-	if p := s.p.upgrade(list); p != nil {
+	if p := s.p.upgrade(h.upgrade); p != nil {
 		return p.Name(), p.Open(s.peer.Env)
 	}
-	if s.p.opt.HTTP2 == nil || s.peer.Env.TLS || !hasToken(list, "h2c") {
+	if s.p.opt.HTTP2 == nil || s.peer.Env.TLS || !hasToken(h.upgrade, "h2c") || h.given != 1 {
 		return "", nil
 	}
-	if settings := m.Req.PeekAll("Http2-Settings"); len(settings) == 1 {
-		if to, ok := s.p.opt.HTTP2.OpenUpgraded(s.peer.Env, settings[0], &m.Req); ok {
-			return "h2c", to
-		}
+	if to, ok := s.p.opt.HTTP2.OpenUpgraded(s.peer.Env, h.settings, &m.Req); ok {
+		return "h2c", to
 	}
 	return "", nil
 }

@@ -329,6 +329,8 @@ func (w *work) beginData(f frame, in []byte) (*stream, bool) {
 		w.broken(f.stream, streamClosed)
 	case f.length > st.recv:
 		w.fail(st, flowControlError)
+	case st.announce >= 0 && s.left > st.announce-st.got:
+		w.fail(st, protocolError) // longer than announced, and so than what has been reserved for it
 	default:
 		st.recv -= f.length
 		if f.length == 0 && f.flags&flagEndStream == 0 {

@@ -35,6 +35,7 @@ type client struct {
 	enc     *hpack.Encoder
 	last    protocols.Progress
 	leaving bool
+	handed  bool // to a goroutine
 }
 
 func protocol() *http2.Protocol {
@@ -88,6 +89,9 @@ func (c *client) step() {
 			In: in, Out: make([]byte, 0, 96<<10), Room: c.room, Now: grid.Time{Wall: c.now}, Batch: c.batch,
 			Leaving: c.leaving,
 		}
+		if c.handed {
+			turn.Loop = protocols.MaxLoops - 1
+		}
 		c.batch.Reset()
 		c.last = c.session.Step(&turn)
 		for k := range in {
@@ -95,7 +99,8 @@ func (c *client) step() {
 		}
 		c.sent.Next(c.last.Used)
 		c.out.Write(turn.Out)
-		if c.last.Next == protocols.Flush {
+		c.handed = c.handed || c.last.Next == protocols.HandOff
+		if c.last.Next == protocols.Flush || c.last.Next == protocols.HandOff {
 			continue
 		}
 		if c.last.Next == protocols.Close {

@@ -50,7 +50,7 @@ func (w *work) run() protocols.Next {
 	for {
 		w.need, w.park = 0, false
 		wants := w.read()
-		working := w.compute()
+		working, heavy := w.compute()
 		moved := w.perform(wants)
 		if w.write() {
 			moved = true
@@ -59,6 +59,8 @@ func (w *work) run() protocols.Next {
 		case s.closing:
 			w.pos = len(w.In)
 			return protocols.Close
+		case heavy:
+			return protocols.HandOff
 		case len(w.Out) >= w.Room, working:
 			return protocols.Flush
 		case moved:
@@ -102,11 +104,16 @@ func (w *work) takeLate() {
 	w.Late = nil
 }
 
-// compute carries on what takes longer, a piece for each stream. True: there is more of it.
-func (w *work) compute() (more bool) {
+// compute carries on what takes longer, a piece for each stream. more: there is more of it. heavy: some of it is not for
+// an event loop.
+func (w *work) compute() (more, heavy bool) {
 	for i := 0; i < len(w.s.streams); i++ {
 		st := w.s.streams[i]
 		if st.State != rest.Working {
+			continue
+		}
+		if st.Heavy && w.Loop != protocols.MaxLoops-1 {
+			heavy = true
 			continue
 		}
 		if !st.Work(w.ticket()) {
@@ -121,7 +128,7 @@ func (w *work) compute() (more bool) {
 		}
 		w.settle(st)
 	}
-	return more
+	return more, heavy
 }
 
 // settle queues a stream whose answer is ready.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/gzip"
@@ -47,13 +48,36 @@ type squeeze struct {
 	blob   grid.Blob // what is compressed part by part
 	off    int
 	closed bool
+	cost   int64 // charged to squeezes.kept
 }
 
 // squeezes pools them by coding.
-type squeezes [numCodings]sync.Pool
+type squeezes struct {
+	pools [numCodings]sync.Pool
+	kept  atomic.Int64 // bytes of those that large values keep from Step to Step
+}
+
+// costs are the bytes that a compression takes while it is under way.
+var costs = [numCodings]int64{cZstd: 2 << 20, cGzip: 512 << 10, cDeflate: 512 << 10}
+
+// leastKept is what compressions of large values may always take, in bytes.
+const leastKept = 4 << 20
+
+// keep returns a compression for a large value, which may have it for as long as its client takes to read; nil: those that
+// are kept take most bytes.
+func (p *squeezes) keep(kind coding, most int64) *squeeze {
+	cost := costs[kind]
+	if p.kept.Add(cost) > most {
+		p.kept.Add(-cost)
+		return nil
+	}
+	q := p.get(kind)
+	q.cost = cost
+	return q
+}
 
 func (p *squeezes) get(kind coding) *squeeze {
-	q, ok := p[kind].Get().(*squeeze)
+	q, ok := p.pools[kind].Get().(*squeeze)
 	if !ok {
 		q = &squeeze{kind: kind}
 		var err error
@@ -80,7 +104,9 @@ func (p *squeezes) put(q *squeeze) {
 		q.blob.Close()
 		q.blob = nil
 	}
-	p[q.kind].Put(q)
+	p.kept.Add(-q.cost)
+	q.cost = 0
+	p.pools[q.kind].Put(q)
 }
 
 // wanted returns the coding that the client prefers; at the same weight the one that is cheapest.
@@ -134,14 +160,19 @@ func (x *Exchange) compress(id media.ID) {
 	if kind == identity {
 		return
 	}
-	q := x.s.squeezes.get(kind)
-	x.Res.Set("Content-Encoding", codingNames[kind])
 	if x.Blob != nil {
+		q := x.s.squeezes.keep(kind, max(int64(x.s.opt.MaxCollect/4), leastKept))
+		if q == nil {
+			return // as it is
+		}
+		x.Res.Set("Content-Encoding", codingNames[kind])
 		q.blob, x.Blob = x.Blob, nil
 		x.squeeze, x.Length, x.work, x.State = q, -1, squeezeOn, Working
 		x.Heavy = n > workPiece
 		return
 	}
+	q := x.s.squeezes.get(kind)
+	x.Res.Set("Content-Encoding", codingNames[kind])
 	_, _ = q.c.Write(x.Body) // a buffer takes everything
 	_ = q.c.Close()
 	x.out = append(x.out[:0], q.buf.Bytes()...)
@@ -176,10 +207,14 @@ func squeezeOn(x *Exchange, _ grid.Ticket) bool {
 	}
 }
 
-var errTooLong = errors.New("rest: longer than allowed")
+var (
+	errTooLong = errors.New("rest: longer than allowed")
+	errCharge  = errors.New("rest: too much is held")
+)
 
-// inflate undoes the content coding of a request's body, to most bytes.
-func inflate(src, name []byte, most int) ([]byte, error) {
+// inflate undoes the content coding of a request's body, to most bytes. Few bytes may stand for many, and many bodies may
+// come at once, so charge is asked before memory is taken.
+func inflate(src, name []byte, most int, charge func(n int) bool) ([]byte, error) {
 	var r io.Reader
 	var err error
 	switch in := bytes.NewReader(src); {
@@ -199,13 +234,25 @@ func inflate(src, name []byte, most int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var out bytes.Buffer
-	if n, err := io.Copy(&out, io.LimitReader(r, int64(most)+1)); err != nil {
-		return nil, err
-	} else if n > int64(most) {
-		return nil, errTooLong
+	var out []byte
+	for {
+		if len(out) == cap(out) {
+			size := min(max(2*cap(out), 2*len(src), freeBuffer), most+1)
+			if !charge(size - cap(out)) {
+				return nil, errCharge
+			}
+			out = append(make([]byte, 0, size), out...)
+		}
+		n, err := r.Read(out[len(out):cap(out)])
+		switch out = out[:len(out)+n]; {
+		case len(out) > most:
+			return nil, errTooLong
+		case err == io.EOF:
+			return out, nil
+		case err != nil:
+			return nil, err
+		}
 	}
-	return out.Bytes(), nil
 }
 
 // knownCoding tells whether a Content-Encoding can be undone.
@@ -224,14 +271,13 @@ func (x *Exchange) decoded() bool {
 	if !given || equalFold(name, codingNames[identity]) {
 		return true
 	}
-	v, err := inflate(x.in, name, x.s.opt.MaxContent+contentSlack)
+	v, err := inflate(x.in, name, x.s.opt.MaxContent+contentSlack, x.charge)
 	switch {
+	case err == errCharge:
 	case err == errTooLong:
 		x.plain(fasthttp.StatusRequestEntityTooLarge)
 	case err != nil:
 		x.text(fasthttp.StatusBadRequest, "the body is not what its Content-Encoding says")
-	case !x.charge(len(v)):
-		return false
 	default:
 		x.in = v
 	}

@@ -28,7 +28,7 @@ const workPiece = 256 << 10
 // memory, so it can wait for answers of other nodes; it is pooled and used again after Reset. Not safe for concurrent
 // use.
 type Exchange struct {
-	Req fasthttp.RequestHeader  // as it came; framing fields such as Transfer-Encoding are left out
+	Req fasthttp.RequestHeader  // as it came, but only the first one of each field that means something here
 	Res fasthttp.ResponseHeader // status and fields of the answer, but for its length and the connection's
 
 	State State
@@ -160,16 +160,19 @@ func (x *Exchange) Start(verb, raw []byte) {
 	x.meth = methodOf(verb)
 }
 
-// Field takes one header field. The slices are copied.
+// Field takes one header field. The slices are copied. What means nothing here is not kept: taken apart, short fields
+// and cookies are many times as large as they were sent.
 func (x *Exchange) Field(name, value []byte) {
-	if f := fieldOf(name); f != fOther {
-		if bit := uint32(1) << f; x.has&bit != 0 {
-			x.twice |= bit
-		} else {
-			x.has |= bit
-		}
+	f := fieldOf(name)
+	bit := uint32(1) << f
+	switch {
+	case f == fOther:
+	case x.has&bit != 0:
+		x.twice |= bit
+	default:
+		x.has |= bit
+		x.Req.AddBytesKV(name, value)
 	}
-	x.Req.AddBytesKV(name, value)
 }
 
 // field returns the value of a field, the first if it is repeated.
@@ -228,9 +231,9 @@ func (x *Exchange) Write(p []byte) int {
 func (x *Exchange) grow(n int) bool {
 	size := cap(x.in)
 	if n > size {
-		size = max(n, min(2*size, x.most))
+		size = max(n, min(max(2*n, freeBuffer), x.most)) // what came counts, not what is announced
 		if x.expected > 0 {
-			size = max(n, min(x.expected, x.most))
+			size = max(n, min(size, x.expected))
 		}
 	}
 	if size > freeBuffer && size > x.held {

@@ -1,0 +1,91 @@
+package http2_test
+
+import (
+	"runtime"
+	"strings"
+	"testing"
+
+	xhttp2 "golang.org/x/net/http2"
+
+	"github.com/latticed/latticed/protocols"
+)
+
+const big = "/rest/v2/caches/default/big"
+
+// upload stores a megabyte that compresses well as big.
+func upload(c *client) {
+	c.t.Helper()
+	c.request(1, false, "PUT", big, "content-length", "1000000")
+	for i := range 100 {
+		c.must(c.framer.WriteData(1, i == 99, []byte(strings.Repeat("abcdefgh72", 1000))))
+	}
+	c.step()
+	c.out.Reset()
+}
+
+// TestMemoryOfOneConnection asks for as many answers as may be under way, opens no window for them, and looks at what the
+// connection then takes. Compressions once made it 183 MiB, and cookies taken apart 27 MiB.
+func TestMemoryOfOneConnection(t *testing.T) {
+	used := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC() // what is in pools goes with the second
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	s := newStore()
+	upload(greeted(t, s))
+	fields := []string{}
+	for range 200 {
+		fields = append(fields, "accept", "", "x", "")
+	}
+	for _, ask := range [][]string{
+		{big, "accept-encoding", "zstd"},
+		{big, "accept-encoding", "gzip"},
+		{big, "accept-encoding", "deflate"},
+		{big, "accept", "application/json"},
+		{big, "cookie", strings.Repeat("a;", 3900)},
+		append([]string{big}, fields[:440]...),
+		{"/rest/v2/caches/default?action=entries"},
+	} {
+		c := greeted(t, s, xhttp2.Setting{ID: xhttp2.SettingInitialWindowSize, Val: 0})
+		before := used()
+		for id := uint32(1); id < 200; id += 2 {
+			c.request(id, true, "GET", ask[0], ask[1:]...)
+			c.step()
+		}
+		if n := (used() - before) >> 20; n > 8 {
+			t.Errorf("GET %.60q: the connection holds %d MiB", ask, n)
+		}
+		runtime.KeepAlive(c)
+	}
+}
+
+// TestDataBeyondItsAnnouncement sends more than Content-Length says: the stream ends, and others go on.
+func TestDataBeyondItsAnnouncement(t *testing.T) {
+	for _, length := range []string{"20000", "20"} {
+		c := greeted(t, newStore())
+		c.request(1, false, "PUT", big, "content-length", length)
+		for i := range 3 {
+			c.must(c.framer.WriteData(1, i == 2, make([]byte, 7000)))
+		}
+		c.step()
+		c.request(3, true, "GET", big)
+		c.step()
+		c.want("1 reset PROTOCOL_ERROR", "3 status 404 end")
+	}
+}
+
+// TestHeavyWork has a large value converted: that is not for an event loop.
+func TestHeavyWork(t *testing.T) {
+	c := greeted(t, newStore())
+	upload(c)
+	if c.handed {
+		t.Fatal("the upload was handed off")
+	}
+	c.request(3, true, "GET", big, "accept", "application/octet-stream; encoding=hex")
+	c.step()
+	if !c.handed || c.last.Next != protocols.More {
+		t.Errorf("handed off: %v; then %+v", c.handed, c.last)
+	}
+}

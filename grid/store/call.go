@@ -33,7 +33,8 @@ type call struct {
 	keyRun    uint64
 	at        uint64 // where the entry will be written; 0: in its place
 	alloc     int
-	wrote     int // bytes of log
+	wrote     int    // bytes of log
+	last      uint64 // the entry that was
 }
 
 // attempts bounds how often an op is run again because others took the room that was made for it.
@@ -77,7 +78,7 @@ func (c *call) do(op *grid.Op, r *grid.Result) {
 		}
 	}
 	if c.wrote > 0 {
-		sh.pay(c.wrote)
+		sh.pay(c.wrote, c.last)
 	}
 	sh.mu.Unlock()
 	if c.body != 0 {
@@ -380,7 +381,7 @@ func (c *call) enter(it *item, parts ...part) {
 		a.write(it, old.off, old.alloc, c.op.Key)
 		q.weight += int64(it.weight())
 	} else {
-		c.wrote += c.alloc
+		c.wrote, c.last = c.wrote+c.alloc, c.at
 		a.write(it, c.at, c.alloc, c.op.Key)
 		sh.queues[a.seg(it.off).queue].weight += int64(it.weight())
 		if old.off != 0 {

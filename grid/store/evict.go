@@ -87,10 +87,17 @@ func (sh *shard) walk(n, gain int) (gained int, any bool) {
 			size, weight := it.alloc, it.weight()
 			if a.u32(off)&gone != 0 {
 				gained += size
-			} else if moved, ok := sh.judge(&it); !ok {
-				return gained, any
-			} else if !moved {
-				gained += weight
+			} else {
+				kept := off == sh.keep
+				moved, ok := sh.judge(&it)
+				if !ok {
+					return gained, any
+				}
+				if !moved {
+					gained += weight
+				} else if kept {
+					n = 1 // there is nothing older here
+				}
 			}
 			s.hand += uint32(size)
 			any = true
@@ -118,6 +125,11 @@ func (sh *shard) judge(it *item) (moved, ok bool) {
 	freq := *slot >> freqShift & 3
 	queue := sh.c.a.seg(it.off).queue
 	switch {
+	case it.off == sh.keep:
+		if sh.move(it, slot, queue, freq) {
+			sh.keep = it.off
+			return true, true
+		}
 	case sh.cleaning:
 		if sh.move(it, slot, queue, freq) {
 			return true, true
@@ -164,15 +176,25 @@ func (sh *shard) reclaim(hash uint64, it *item) {
 	sh.remove(hash, it)
 }
 
-// pay has an op that wrote n bytes make room for others.
-func (sh *shard) pay(n int) {
-	if !sh.c.a.tight() {
+// pay has an op that wrote n bytes make room for others. What it wrote is at keep, and stays.
+func (sh *shard) pay(n int, keep uint64) {
+	if !sh.c.a.tight() || sh.lean() {
 		sh.debt = 0
 		return
 	}
 	sh.debt = min(sh.debt+n, sh.c.a.segSize())
+	sh.keep = keep
 	gained, _ := sh.walk(payMost, sh.debt)
+	sh.keep = 0
 	sh.debt -= min(gained, sh.debt)
+}
+
+// lean tells whether the shard has clearly less than its share of what all have. Where a shard holds few entries, because
+// they are large, some shards are; what they hold is younger than what others could give, so those give first.
+func (sh *shard) lean() bool {
+	a := sh.c.a
+	weight := sh.queues[probation].weight + sh.queues[main].weight
+	return weight*4*int64(len(sh.c.shards)) < int64(a.most()-a.low())*int64(a.segSize())*3
 }
 
 // need is what an op could not have.
@@ -209,7 +231,10 @@ func (s *Store) makeRoom(n need, now int64) bool {
 		sh := s.nextShard()
 		sh.mu.Lock()
 		sh.now = max(sh.now, now)
-		_, any := sh.walk(256, s.a.segSize())
+		any := false
+		if idle > len(s.cache.shards) || !sh.lean() {
+			_, any = sh.walk(256, s.a.segSize())
+		}
 		if !any && sh.c.noEvict {
 			any = sh.sweep(256) > 0
 		}
@@ -218,7 +243,7 @@ func (s *Store) makeRoom(n need, now int64) bool {
 		if any {
 			idle = 0
 		}
-		if idle > 2*len(s.cache.shards) {
+		if idle > 3*len(s.cache.shards) {
 			return s.a.has(n)
 		}
 	}

@@ -17,6 +17,7 @@ type shard struct {
 	ghost    ghost
 	walking  uint32 // the segment that is being emptied (evict.go); 0 for none
 	cleaning bool   // its live entries stay, all of them
+	keep     uint64 // the entry that pay's op has written; 0 for none
 	debt     int    // bytes written while memory was tight for which nothing was evicted yet
 
 	sweepNext int    // the segment that sweep goes on with, by its place in the queues

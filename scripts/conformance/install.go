@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 var (
@@ -72,7 +73,7 @@ func install(packages []string) error {
 	}
 	// invoke-rc.d starts nothing in runlevel 1.
 	env := []string{"DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1"}
-	_, err := command("", env, "apt-get", append([]string{"install", "-y", "-qq", "--no-install-recommends"}, names...)...)
+	_, err := within(20*time.Minute, "", env, "apt-get", append([]string{"install", "-y", "-qq", "--no-install-recommends"}, names...)...)
 	return err
 }
 
@@ -122,7 +123,7 @@ func python(name string) func(*runner, string) (int, error) {
 			if _, err := command(dir, nil, "python3", "-m", "venv", "venv"); err != nil {
 				return err
 			}
-			_, err := command(dir, nil, "venv/bin/python", "-m", "pip", "install", "-q", "--require-hashes", "-r", "requirements.txt")
+			_, err := within(10*time.Minute, dir, nil, "venv/bin/python", "-m", "pip", "install", "-q", "--require-hashes", "-r", "requirements.txt")
 			return err
 		})
 		if err != nil {
@@ -136,7 +137,7 @@ func python(name string) func(*runner, string) (int, error) {
 func node(name string) func(*runner, string) (int, error) {
 	return func(r *runner, addr string) (int, error) {
 		dir, err := r.installed("node", []string{"package.json", "package-lock.json"}, func(dir string) error {
-			_, err := command(dir, nil, "npm", "ci", "--no-audit", "--no-fund")
+			_, err := within(10*time.Minute, dir, nil, "npm", "ci", "--no-audit", "--no-fund")
 			return err
 		})
 		if err != nil {
@@ -150,7 +151,7 @@ func node(name string) func(*runner, string) (int, error) {
 func java(name string) func(*runner, string) (int, error) {
 	return func(r *runner, addr string) (int, error) {
 		dir, err := r.installed("java", []string{"pom.xml"}, func(dir string) error {
-			_, err := command(dir, nil, "mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=lib")
+			_, err := within(10*time.Minute, dir, nil, "mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=lib")
 			return err
 		})
 		if err != nil {

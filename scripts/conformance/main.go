@@ -257,7 +257,12 @@ func finish(cmd *exec.Cmd) error {
 
 // command runs a program for at most three minutes and returns what it printed.
 func command(dir string, env []string, name string, args ...string) (string, error) {
-	cmd := exec.Command("timeout", append([]string{"180", name}, args...)...)
+	return within(3*time.Minute, dir, env, name, args...)
+}
+
+// within runs a program, and ends it and what it started after limit.
+func within(limit time.Duration, dir string, env []string, name string, args ...string) (string, error) {
+	cmd := exec.Command("timeout", append([]string{fmt.Sprint(limit.Seconds()), name}, args...)...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), env...)
 	out, err := cmd.CombinedOutput()

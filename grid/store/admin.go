@@ -127,6 +127,7 @@ func (c *cache) Scan(p *grid.Page, now grid.Time) (more bool) {
 	for n := p.Cursor >> positionBits; n < uint64(len(c.shards)); n++ {
 		sh := &c.shards[n]
 		sh.mu.Lock()
+		sh.at(now.Wall)
 		next, done := sh.scan(p, p.Cursor&(1<<positionBits-1), now.Wall, &look)
 		sh.mu.Unlock()
 		if !done {

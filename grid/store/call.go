@@ -55,7 +55,7 @@ func (c *call) do(op *grid.Op, r *grid.Result) {
 	sh.mu.Lock()
 	for try := 1; ; try++ {
 		c.needs = need{}
-		sh.now = max(sh.now, c.now)
+		sh.at(c.now)
 		c.run()
 		if c.needs == (need{}) {
 			break
@@ -128,7 +128,7 @@ func (c *call) glance() bool {
 	}
 	s := a.seg(off)
 	use := a.u32(off + 12)
-	if s.epoch != c.c.epoch.Load() || s.start+int64(use) < c.c.before.Load() {
+	if s.epoch != c.sh.epoch || s.start+int64(use) < c.c.before.Load() {
 		return false
 	}
 	r.Code = grid.OK

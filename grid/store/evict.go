@@ -31,7 +31,7 @@ func (sh *shard) choose() bool {
 	for i := range sh.queues {
 		for _, seg := range sh.queues[i].segs {
 			s := &a.info[seg]
-			if s.epoch != sh.c.epoch.Load() { // dead from end to end
+			if s.epoch != sh.epoch { // dead from end to end
 				sh.begin(seg, true)
 				return true
 			}
@@ -230,7 +230,7 @@ func (s *Store) makeRoom(n need, now int64) bool {
 	for !s.a.has(n) {
 		sh := s.nextShard()
 		sh.mu.Lock()
-		sh.now = max(sh.now, now)
+		sh.at(now)
 		any := false
 		if idle > len(s.cache.shards) || !sh.lean() {
 			_, any = sh.walk(256, s.a.segSize())

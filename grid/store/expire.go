@@ -19,7 +19,7 @@ func (s *Store) Sweep(now grid.Time, n int) (removed int) {
 	for passed := 0; n > 0 && passed < len(s.shards); {
 		sh := &s.shards[int(s.sweepAt.Load())%len(s.shards)]
 		sh.mu.Lock()
-		sh.now = max(sh.now, now.Wall)
+		sh.at(now.Wall)
 		looked, gone, end := sh.sweepSome(min(n, turn))
 		sh.mu.Unlock()
 		removed += gone
@@ -64,14 +64,14 @@ func (sh *shard) sweepSome(n int) (looked, removed int, end bool) {
 			return looked, removed, true
 		}
 		s := &a.info[seg]
-		if s.expires <= sh.now || s.epoch != sh.c.epoch.Load() || s.swept != sh.c.late.Load() {
+		if s.expires <= sh.now || s.epoch != sh.epoch || s.swept != sh.late {
 			break
 		}
 		sh.sweepNext++
 	}
 	s := &a.info[seg]
 	if seg != sh.sweeping {
-		sh.sweeping, sh.sweepOff, sh.sweepLate = seg, 0, sh.c.late.Load()
+		sh.sweeping, sh.sweepOff, sh.sweepLate = seg, 0, sh.late
 		s.expiresNext = math.MaxInt64
 	}
 	epoch := s.epoch
@@ -114,7 +114,7 @@ func (s *Store) shrink(now int64) {
 	for n := 0; n < 64 && s.a.spared.Load() < 0; n++ {
 		sh := s.nextShard()
 		sh.mu.Lock()
-		sh.now = max(sh.now, now)
+		sh.at(now)
 		sh.walk(256, s.a.segSize())
 		sh.mu.Unlock()
 	}

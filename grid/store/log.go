@@ -24,7 +24,7 @@ func (sh *shard) alloc(queue uint8, n int, moving bool) uint64 {
 	a, q := sh.c.a, &sh.queues[queue]
 	if q.open != 0 {
 		s := &a.info[q.open]
-		if int(s.used)+n <= a.segSize() && s.epoch == sh.c.epoch.Load() && s.reaches(sh.now+startBias/2) {
+		if int(s.used)+n <= a.segSize() && s.epoch == sh.epoch && s.reaches(sh.now+startBias/2) {
 			off := uint64(q.open)<<a.shift + uint64(s.used)
 			s.used += uint32(n)
 			return off
@@ -61,6 +61,7 @@ func (sh *shard) tidy(seg uint32) {
 		return
 	}
 	if s.open { // goes on from its beginning
+		sh.unswept(seg)
 		sh.fresh(s)
 		return
 	}
@@ -70,11 +71,19 @@ func (sh *shard) tidy(seg uint32) {
 func (sh *shard) fresh(s *info) {
 	s.used, s.dead, s.hand = 0, 0, 0
 	s.start, s.expires, s.expiresNext = sh.now-startBias, math.MaxInt64, math.MaxInt64
-	s.epoch, s.swept = sh.c.epoch.Load(), sh.c.late.Load()
+	s.epoch, s.swept = sh.epoch, sh.late
+}
+
+// unswept has the sweep begin that segment anew if it stands in it: what comes to be there lies in other places.
+func (sh *shard) unswept(seg uint32) {
+	if seg == sh.sweeping {
+		sh.sweeping = 0
+	}
 }
 
 // drop gives a segment back.
 func (sh *shard) drop(seg uint32) {
+	sh.unswept(seg)
 	q := &sh.queues[sh.c.a.info[seg].queue]
 	i := slices.Index(q.segs, seg)
 	q.segs = slices.Delete(q.segs, i, i+1)

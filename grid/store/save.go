@@ -63,6 +63,7 @@ const defaultName = "default"
 func (sh *shard) save(b *blockWriter, now int64) (n int) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
+	sh.at(now)
 	one := func(slot uint64) {
 		var it item
 		sh.c.a.load(&it, slot&offsetMask)
@@ -306,7 +307,7 @@ func (c *cache) restore(op *grid.Op, from *item, states byte, now int64) {
 	sh := c.shard(uint64(op.Segment))
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	sh.now = max(sh.now, now)
+	sh.at(now)
 	if step := uint64(len(c.shards)); from.version < 1<<63 && sh.versions < from.version {
 		sh.versions = from.version/step*step + sh.versions%step + step
 	}

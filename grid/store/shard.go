@@ -26,6 +26,8 @@ type shard struct {
 	sweepLate uint32 // cache.late when it began
 
 	now      int64  // of the last op, for those who are not told the time
+	epoch    uint32 // cache.epoch and
+	late     uint32 // cache.late, of when the shard was locked last
 	versions uint64 // the last one given out; the shard's number is in its low bits, so that they are unique in the cache
 	counts   counts
 	classes  [grid.NumClasses]class
@@ -48,6 +50,14 @@ type counts struct {
 type class struct {
 	grid.ClassStats       // Entries, Bytes and OldestUse are kept here, too
 	evictedAt       int64 // when that was, ms since 1970
+}
+
+// at tells the shard, which was just locked, what time it is and what has been flushed. That is looked up once: what is
+// found alive must not be written into a segment that is begun after another flush, or it would outlive it.
+func (sh *shard) at(now int64) {
+	sh.now = max(sh.now, now)
+	sh.late = sh.c.late.Load()
+	sh.epoch = sh.c.epoch.Load()
 }
 
 func (sh *shard) version() uint64 {
@@ -87,7 +97,7 @@ func (sh *shard) slotOf(hash, off uint64) *uint64 {
 
 // dead tells whether an entry may not be seen any more, and whether a flush did that.
 func (sh *shard) dead(it *item, now int64) (dead, flushed bool) {
-	if sh.c.a.seg(it.off).epoch != sh.c.epoch.Load() || it.lastUse < sh.c.before.Load() {
+	if sh.c.a.seg(it.off).epoch != sh.epoch || it.lastUse < sh.c.before.Load() {
 		return true, true
 	}
 	return it.expired(now), false

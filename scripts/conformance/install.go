@@ -35,6 +35,7 @@ var probes = map[string]string{
 	"php-memcached":                "php -r 'exit(class_exists(\"Memcached\") ? 0 : 1);'",
 	"python3":                      "command -v python3",
 	"python3-pylibmc":              "/usr/bin/python3 -c 'import pylibmc'",
+	"xz-utils":                     "command -v xz",
 	"python3-venv":                 "python3 -c 'import ensurepip'",
 }
 

@@ -104,6 +104,7 @@ type Progress struct {
 	Next Next    //
 	Held int     // answers outstanding: the driver keeps the connection for them, also after EOF
 	To   Session // with Switch
+	Amid bool    // with More: a request has begun to come, and the rest of it is what is waited for
 }
 
 // Session is one connection's protocol: a state machine that never blocks, spawns nothing and knows no driver. Steps

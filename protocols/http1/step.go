@@ -26,13 +26,16 @@ type work struct {
 func (s *session) Step(t *protocols.Turn) protocols.Progress {
 	w := work{Turn: t, s: s}
 	next := w.run()
-	held := 0
+	held, amid := 0, w.pos < len(w.In)
+	if n := len(s.owed); n > 0 && !s.owed[n-1].received {
+		amid = true
+	}
 	for _, m := range s.owed {
 		if m.State == rest.Waiting {
 			held++
 		}
 	}
-	return protocols.Progress{Used: w.pos, Need: w.need, Next: next, Held: held, To: w.to}
+	return protocols.Progress{Used: w.pos, Need: w.need, Next: next, Held: held, To: w.to, Amid: amid && next == protocols.More}
 }
 
 // ticket is new each time: what is answered late is found by it.

@@ -21,7 +21,14 @@ type work struct {
 func (s *session) Step(t *protocols.Turn) protocols.Progress {
 	w := work{Turn: t, s: s}
 	next := w.run()
-	return protocols.Progress{Used: w.pos, Need: w.need, Next: next, Held: s.held}
+	return protocols.Progress{Used: w.pos, Need: w.need, Next: next, Held: s.held, Amid: next == protocols.More && w.amid()}
+}
+
+// amid tells whether the client has sent a part of something.
+func (w *work) amid() bool {
+	s := w.s
+	return w.pos < len(w.In) || len(s.preface) > 0 || s.inData || s.blocks > 0 ||
+		slices.ContainsFunc(s.streams, func(st *stream) bool { return !st.ended })
 }
 
 // ticket is new each time: what is answered late is found by it.

@@ -93,6 +93,7 @@ func (s *session) Step(pt *protocols.Turn) protocols.Progress {
 		s.release()
 	}
 	p := protocols.Progress{Used: t.pos, Need: t.need, Next: next}
+	p.Amid = next == protocols.More && (t.pos < len(pt.In) || s.fill != nil || s.swallow > 0)
 	if s.late != nil {
 		p.Held = s.late.open
 		if next == protocols.More && s.crowded() {

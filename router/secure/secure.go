@@ -194,7 +194,7 @@ func (k *session) run(t *protocols.Turn, b *scratch) protocols.Progress {
 			_ = k.conn.CloseWrite()
 			return protocols.Progress{Next: protocols.Close}
 		case drained:
-			return protocols.Progress{Need: 1, Held: p.Held}
+			return protocols.Progress{Need: 1, Held: p.Held, Amid: p.Amid}
 		case len(k.mem.out) >= t.Room:
 			return protocols.Progress{Next: protocols.Flush, Held: p.Held}
 		}

@@ -3,6 +3,7 @@ package daemon_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/rs/zerolog"
 
 	"github.com/latticed/latticed/daemon"
 	"github.com/latticed/latticed/daemon/daemontest"
@@ -285,4 +288,44 @@ func TestReadBufBytes(t *testing.T) {
 	daemontest.Eventually(t, "five bytes are kept", func() bool { return kept() == "5" })
 	daemontest.Ask(t, half, "\r\n", "END\r\n")
 	daemontest.Eventually(t, "none are kept", func() bool { return kept() == "0" })
+}
+
+// TestHalfRequestsGiveWay fills the table with clients that begin a request and do not go on, in every protocol. For a
+// newcomer's sake they are closed after a minute, and who is only idle is not.
+func TestHalfRequestsGiveWay(t *testing.T) {
+	halves := []string{
+		"get k", "set k 0 0 10\r\nabc", "set k 0 0 100000\r\nabc", "set k 0 0 100000000\r\nabc", "GET / HTTP/1.1\r\nHost: loc",
+		"PUT /rest/v2/caches/default/k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc",
+		"PUT /rest/v2/caches/default/k HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+		"PRI * HTTP/2.0\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00",
+	}
+	c := daemontest.Configure(t, daemontest.AnyPort+fmt.Sprintf("  max-connections: %d\n", len(halves)+1))
+	c.DebugCommands = true
+	d, err := daemon.Start(daemon.Options{Config: c, Version: "test", Log: zerolog.Nop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Stop(context.Background()); err != nil {
+			t.Errorf("Stop: %v", err)
+		}
+	})
+	idle := daemontest.Dial(t, d)
+	daemontest.Ask(t, idle, "mn\r\n", "MN\r\n")
+	for _, half := range halves {
+		if _, err := io.WriteString(daemontest.Dial(t, d), half); err != nil {
+			t.Fatal(err)
+		}
+	}
+	daemontest.Eventually(t, "all have spoken", func() bool {
+		over := daemontest.Dial(t, d)
+		b, _ := io.ReadAll(over)
+		return d.Counters().Rejected.Load() > 0 && strings.HasPrefix(string(b), "ERROR Too many")
+	})
+	daemontest.Ask(t, idle, "debugtime 61\r\n", "OK\r\n")
+	daemontest.Eventually(t, "halves are closed", func() bool {
+		return d.Counters().HalfKicks.Load() == uint64(len(halves)) && d.Counters().Conns.Load() == 1
+	})
+	daemontest.Ask(t, daemontest.Dial(t, d), "mn\r\n", "MN\r\n")
+	daemontest.Ask(t, idle, "mn\r\n", "MN\r\n")
 }

@@ -52,7 +52,8 @@ const (
 	FirstBytes Await = iota + 1 // enough of them to tell the protocol
 	Reading                     // its client takes what was written
 	Closing                     // its client closes too
-	awaits     = 4
+	Finishing                   // the rest of a request
+	awaits     = 5
 )
 
 // Await says that from now on, in ms, c waits for a. A wait for the same goes on as it was.
@@ -69,8 +70,19 @@ func (c *Conn) Settle(a Await) {
 	}
 }
 
-// overdue returns where to count that c has waited for too long; nil: it has not.
-func (c *Conn) overdue(now int64) *atomic.Uint64 {
+// Amid says after a Step, which has used as many bytes, whether its client has sent a part of a request. Until more of
+// it comes, c waits for the rest.
+func (c *Conn) Amid(amid bool, used int, now int64) {
+	if !amid || used > 0 {
+		c.Settle(Finishing)
+	}
+	if amid {
+		c.Await(Finishing, now)
+	}
+}
+
+// overdue returns where to count that c has waited for too long; nil: it has not. full: nobody else is let in.
+func (c *Conn) overdue(now int64, full bool) *atomic.Uint64 {
 	w := c.await.Load()
 	since := now - w/awaits
 	switch Await(w % awaits) {
@@ -81,6 +93,10 @@ func (c *Conn) overdue(now int64) *atomic.Uint64 {
 	case Reading:
 		if since > StallTimeout.Milliseconds() {
 			return &c.hub.Stalled
+		}
+	case Finishing:
+		if full && since > StallTimeout.Milliseconds() {
+			return &c.hub.HalfKicks
 		}
 	case Closing:
 		if since > LingerTimeout.Milliseconds() {

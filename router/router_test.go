@@ -165,6 +165,43 @@ func TestAmbiguousFirstBytes(t *testing.T) {
 	}
 }
 
+func TestHalfRequests(t *testing.T) {
+	clock := &hand{}
+	h := NewHub(Options{Clock: clock, MaxConns: 4})
+	l := &Listener{Protocols: []protocols.Protocol{picky{}}}
+	conns, drivers := [4]*Conn{}, [4]*told{}
+	for i := range conns {
+		if i == 3 { // there is room until now: nobody has to go
+			clock.ms += StallTimeout.Milliseconds() + 1
+			h.Sweep()
+		}
+		conns[i], _, _ = h.Admit(l, from, from)
+		drivers[i] = &told{}
+		conns[i].Drive(drivers[i])
+		conns[i].Heard()
+		conns[i].Amid(true, 10, clock.ms)
+	}
+	conns[0].Amid(true, 0, clock.ms) // has sent something that does not count yet
+	conns[1].Amid(true, 1, clock.ms) // has sent more
+	conns[2].Amid(false, 1, clock.ms)
+	for i, d := range drivers {
+		if d.killed != 0 {
+			t.Fatalf("connection %d is closed though there is room", i)
+		}
+	}
+	h.Sweep()
+	clock.ms += StallTimeout.Milliseconds()
+	h.Sweep()
+	for i, d := range drivers {
+		if want := i == 0; d.killed == 1 != want {
+			t.Errorf("connection %d: closed %d times, want it: %v", i, d.killed, want)
+		}
+	}
+	if n := h.HalfKicks.Load(); n != 1 {
+		t.Errorf("%d counted, want 1", n)
+	}
+}
+
 func TestWhoGivesWay(t *testing.T) {
 	const n = 1000
 	h := NewHub(Options{Clock: &hand{}, MaxConns: n})

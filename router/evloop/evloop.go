@@ -464,6 +464,7 @@ func (l *loop) step(k *conn, m *mail) gnet.Action {
 			k.c.Session.Close()
 			k.c.Session = p.To
 		}
+		k.c.Amid(p.Amid, p.Used, now.Wall)
 		k.c.Held, k.need, k.parked = p.Held, int32(min(p.Need, router.MaxNeed)), p.Next == protocols.Park
 		spoke := len(out) > 0
 		out, tail, ok := l.write(k, out, tail)

@@ -1,12 +1,16 @@
 package http2_test
 
 import (
+	"bytes"
+	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
 	xhttp2 "golang.org/x/net/http2"
 
+	"github.com/latticed/latticed/grid"
 	"github.com/latticed/latticed/protocols"
 )
 
@@ -87,5 +91,84 @@ func TestHeavyWork(t *testing.T) {
 	c.step()
 	if !c.handed || c.last.Next != protocols.More {
 		t.Errorf("handed off: %v; then %+v", c.handed, c.last)
+	}
+}
+
+// watched is a grid whose large values tell when they are read.
+type watched struct {
+	grid.Caches
+	grid.Cache
+	read map[*watchedBlob]bool
+}
+
+type watchedBlob struct {
+	grid.Blob
+	w *watched
+}
+
+func (w *watched) Open(name string, p grid.Principal) (c grid.Cache, err error) {
+	w.Cache, err = w.Caches.Open(name, p)
+	return w, err
+}
+
+func (w *watched) Do(b *grid.Batch) int {
+	n := w.Cache.Do(b)
+	for i := range b.Res[:n] {
+		if r := &b.Res[i]; r.Body != nil {
+			r.Body = &watchedBlob{r.Body, w}
+		}
+	}
+	return n
+}
+
+func (b *watchedBlob) Piece(off, n int) []byte {
+	b.w.read[b] = true
+	return b.Blob.Piece(off, n)
+}
+
+// TestComputingTakesTurns has values compressed for four streams that all wait for a window. When it opens, no Step reads
+// on in more than one of them, and all of them come to their end.
+func TestComputingTakesTurns(t *testing.T) {
+	s := newStore()
+	c := greeted(t, s)
+	value := make([]byte, 200_000)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(value) // hard to compress
+	c.request(1, false, "PUT", big, "content-length", "200000")
+	for part := range slices.Chunk(value, 10_000) {
+		c.must(c.framer.WriteData(1, false, part))
+	}
+	c.must(c.framer.WriteData(1, true, nil))
+	c.step()
+	w := &watched{Caches: s}
+	c = greeted(t, w, xhttp2.Setting{ID: xhttp2.SettingInitialWindowSize, Val: 0})
+	w.read = map[*watchedBlob]bool{}
+	for id := uint32(1); id < 8; id += 2 {
+		c.request(id, true, "GET", big, "accept-encoding", "gzip")
+		c.step()
+	}
+	if len(w.read) != 4 {
+		t.Fatalf("%d of 4 values are begun", len(w.read))
+	}
+	c.must(c.framer.WriteSettings(xhttp2.Setting{ID: xhttp2.SettingInitialWindowSize, Val: 1 << 20}))
+	c.must(c.framer.WriteWindowUpdate(0, 1<<30))
+	for i := 0; i == 0 || c.last.Next == protocols.Flush; i++ {
+		clear(w.read)
+		turn := protocols.Turn{In: bytes.Clone(c.sent.Bytes()), Room: c.room, Now: grid.Time{Wall: c.now}, Batch: c.batch}
+		c.batch.Reset()
+		c.last = c.session.Step(&turn)
+		c.sent.Next(c.last.Used)
+		c.out.Write(turn.Out)
+		if len(w.read) > 1 {
+			t.Fatalf("Step %d reads on in %d values", i, len(w.read))
+		}
+	}
+	ended := 0
+	for _, e := range c.events() {
+		if strings.HasSuffix(e, " end") {
+			ended++
+		}
+	}
+	if ended != 4 {
+		t.Errorf("%d of 4 answers are there", ended)
 	}
 }

@@ -129,6 +129,7 @@ type session struct {
 	ready   []*stream // have something to write that their windows take
 	seq     uint32
 	held    int // ops outstanding, also those of streams that are gone
+	turn    int // where in streams whose turn it is to compute
 	kept    int // bytes of answers that were copied to wait
 
 	send      int64 // what the client takes on all streams together

@@ -111,11 +111,13 @@ func (w *work) takeLate() {
 	w.Late = nil
 }
 
-// compute carries on what takes longer, a piece for each stream. more: there is more of it. heavy: some of it is not for
-// an event loop.
+// compute carries on what takes longer: a piece for one stream, as an event loop has others to serve. Streams take turns.
+// more: there is more of it. heavy: some of it is not for an event loop.
 func (w *work) compute() (more, heavy bool) {
-	for i := 0; i < len(w.s.streams); i++ {
-		st := w.s.streams[i]
+	s := w.s
+	for i := range s.streams {
+		at := (s.turn + i) % len(s.streams)
+		st := s.streams[at]
 		if st.State != rest.Working {
 			continue
 		}
@@ -127,15 +129,14 @@ func (w *work) compute() (more, heavy bool) {
 			w.park = true
 			continue
 		}
-		switch st.State {
-		case rest.Working:
-			more = true
-		case rest.Waiting:
-			w.s.held++
+		if st.State == rest.Waiting {
+			s.held++
 		}
 		w.settle(st)
+		s.turn = at + 1
+		return true, heavy
 	}
-	return more, heavy
+	return false, heavy
 }
 
 // settle queues a stream whose answer is ready.

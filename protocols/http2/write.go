@@ -43,7 +43,7 @@ func (w *work) keep(st *stream) {
 }
 
 // send writes the head of a stream's answer if it is due, and one frame of its body. more: it can go on. sent: it has
-// written something.
+// written something, or goes on otherwise.
 func (w *work) send(st *stream) (more, sent bool) {
 	s := w.s
 	if st.State != rest.Ready {
@@ -63,7 +63,7 @@ func (w *work) send(st *stream) (more, sent bool) {
 	}
 	if st.off == length && st.Partial {
 		w.resume(st)
-		return false, sent
+		return false, true // there is something to compute
 	}
 	if st.Broken {
 		w.Out = appendReset(w.Out, st.id, internalError)

@@ -31,6 +31,7 @@ type arena struct {
 
 	mu     sync.Mutex
 	limit  atomic.Int64 // log segments that may be taken; changed with mu locked
+	target int          // what limit is on its way down to
 	used   int          // that are
 	top    uint32       // the first that never was
 	freed  []uint32     // taken once and free again
@@ -152,10 +153,32 @@ func (a *arena) setLimit(limit uint64) bool {
 		return false
 	}
 	n = max(n, 1)
-	a.limit.Store(int64(n))
+	a.target = n
+	if n > a.most() {
+		a.limit.Store(int64(n))
+	}
 	a.warm = n/32 + 4
-	a.count()
+	a.lower()
 	return true
+}
+
+// lower brings limit down to its target, or while more is taken, to that and what is for moving, and tells whether it has
+// come there. It comes down no faster, so that an op that needs room need not make all of that room at once. mu is locked.
+func (a *arena) lower() bool {
+	n := a.target
+	if a.used > n {
+		n = min(a.most(), a.used+a.hard())
+	}
+	a.limit.Store(int64(n))
+	a.count()
+	return n == a.target
+}
+
+// lowered is lower for who has not locked mu.
+func (a *arena) lowered() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.lower()
 }
 
 func (a *arena) count() { a.spared.Store(int64(a.most() - a.used)) }

@@ -130,6 +130,9 @@ func (sh *shard) judge(it *item) (moved, ok bool) {
 			sh.keep = it.off
 			return true, true
 		}
+		if sh.c.noEvict {
+			return false, false
+		}
 	case sh.cleaning:
 		if sh.move(it, slot, queue, freq) {
 			return true, true
@@ -193,8 +196,10 @@ func (sh *shard) pay(n int, keep uint64) {
 // they are large, some shards are; what they hold is younger than what others could give, so those give first.
 func (sh *shard) lean() bool {
 	a := sh.c.a
-	weight := sh.queues[probation].weight + sh.queues[main].weight
-	return weight*4*int64(len(sh.c.shards)) < int64(a.most()-a.low())*int64(a.segSize())*3
+	p, m := &sh.queues[probation], &sh.queues[main]
+	has := max(p.weight+m.weight, int64((len(p.segs)+len(m.segs))*a.segSize())) // dead bytes count, too: they are for it to clean
+	has += int64(sh.index.buckets() * bucketLen * 8)
+	return has*4*int64(len(sh.c.shards)) < int64(a.most()-a.low())*int64(a.segSize())*3
 }
 
 // need is what an op could not have.

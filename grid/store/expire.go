@@ -111,7 +111,7 @@ func (sh *shard) has(seg uint32) bool {
 
 // shrink evicts some of what is above the limit.
 func (s *Store) shrink(now int64) {
-	for n := 0; n < 64 && s.a.spared.Load() < 0; n++ {
+	for n := 0; n < 64 && !s.a.lowered(); n++ {
 		sh := s.nextShard()
 		sh.mu.Lock()
 		sh.at(now)

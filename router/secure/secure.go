@@ -133,6 +133,9 @@ func (k *session) Step(t *protocols.Turn) protocols.Progress {
 	b.plain = append(b.plain[:0], k.plain...)
 	k.mem.in, k.mem.eof, k.mem.out = t.In[used:], t.EOF, t.Out
 	p := k.run(t, b)
+	if k.eof {
+		k.mem.in = nil // behind the end means nothing
+	}
 	p.Used = len(t.In) - len(k.mem.in)
 	t.Out = k.mem.out
 	k.mem.in, k.mem.out = nil, nil

@@ -196,6 +196,50 @@ func TestEndOfInput(t *testing.T) {
 	}
 }
 
+// waiting has an answer outstanding for ever. Once its input has ended it gives up after a hundred Steps.
+type waiting struct{ behind *atomic.Int64 }
+
+func (w waiting) Step(t *protocols.Turn) protocols.Progress {
+	p := protocols.Progress{Used: len(t.In), Held: 1}
+	if t.EOF && w.behind.Add(1) == 100 {
+		p.Next = protocols.Close
+	}
+	return p
+}
+
+func (waiting) Close() {}
+
+// TestBehindTheEnd sends on when the end has been said, while an answer is outstanding: nothing of that is left for the
+// driver to keep.
+func TestBehindTheEnd(t *testing.T) {
+	s := server(t, secure.Options{})
+	client, nc := net.Pipe()
+	l := &link{t: t, wake: make(chan struct{}, 1), ended: make(chan struct{})}
+	behind := &atomic.Int64{}
+	l.session = s.Open(l, func(tls.ConnectionState) protocols.Session { return waiting{behind} })
+	go l.drive(nc, 1<<20, 64<<10)
+	c := tls.Client(client, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12})
+	if err := c.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.SetWriteDeadline(time.Now().Add(10 * time.Second)); err != nil { // crypto/tls has let it pass
+		t.Fatal(err)
+	}
+	for range 10 {
+		if _, err := client.Write([]byte("get key\r\n")); err != nil {
+			t.Fatalf("the connection is closed: %v", err)
+		}
+	}
+	client.Close()
+	<-l.ended
+	if n := behind.Load(); n > 20 {
+		t.Errorf("%d Steps behind the end", n)
+	}
+}
+
 // TestBadHandshakes ends handshakes in ways they should not end.
 func TestBadHandshakes(t *testing.T) {
 	s := server(t, secure.Options{})

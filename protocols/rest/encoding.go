@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -221,11 +222,7 @@ func inflate(src, name []byte, most int, charge func(n int) bool) ([]byte, error
 	case equalFold(name, "gzip") || equalFold(name, "x-gzip"):
 		r, err = gzip.NewReader(in)
 	case equalFold(name, "zstd"):
-		var d *zstd.Decoder
-		if d, err = zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(8<<20)); err == nil {
-			defer d.Close()
-			r = d
-		}
+		return inflateZstd(src, most, charge)
 	case len(src) > 1 && src[0]&0x0f == 8 && (int(src[0])<<8|int(src[1]))%31 == 0:
 		r, err = zlib.NewReader(in)
 	default:
@@ -250,6 +247,39 @@ func inflate(src, name []byte, most int, charge func(n int) bool) ([]byte, error
 		case err == io.EOF:
 			return out, nil
 		case err != nil:
+			return nil, err
+		}
+	}
+}
+
+// zstdMost is how many bytes one byte of zstd stands for at most: a block of four bytes, for 128 KiB of one value.
+const zstdMost = 32 << 10
+
+// inflateZstd is inflate for zstd. Reading a stream takes as much memory as the window that its head names, 8 MiB for
+// twenty bytes; so it is decoded at once, into what is twice as large each time that it does not fit.
+func inflateZstd(src []byte, most int, charge func(n int) bool) ([]byte, error) {
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(8<<20),
+		zstd.WithDecodeAllCapLimit(true))
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	limit := min(most, max(len(src)*zstdMost, freeBuffer))
+	for taken, size := 0, max(2*len(src), freeBuffer); ; size *= 2 {
+		size = min(size, limit)
+		if !charge(size - taken) {
+			return nil, errCharge
+		}
+		taken = size
+		out, err := d.DecodeAll(src, make([]byte, 0, size))
+		switch {
+		case err == nil:
+			return out, nil
+		case !errors.Is(err, zstd.ErrDecoderSizeExceeded) && !strings.HasPrefix(err.Error(), "output bigger than"):
+			return nil, err
+		case size == most:
+			return nil, errTooLong
+		case size == limit:
 			return nil, err
 		}
 	}

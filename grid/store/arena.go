@@ -38,6 +38,7 @@ type arena struct {
 	cold   []uint32     // of these, the ones that were given back to the system
 	pages  pages
 	spared atomic.Int64 // limit - used
+	taken  atomic.Int64 // used
 }
 
 // info is what is known about a log segment, in one cache line. The first 32 bytes of a segment that is cut into pages are
@@ -181,7 +182,10 @@ func (a *arena) lowered() bool {
 	return a.lower()
 }
 
-func (a *arena) count() { a.spared.Store(int64(a.most() - a.used)) }
+func (a *arena) count() {
+	a.spared.Store(int64(a.most() - a.used))
+	a.taken.Store(int64(a.used))
+}
 
 // Of the log segments within the limit some are for moving entries only: moving is how room is made. When fewer than
 // low are left, who stores pays by evicting.
@@ -194,7 +198,7 @@ func (a *arena) tight() bool { return int(a.spared.Load()) < a.low() }
 
 // memory is what is taken, in bytes.
 func (a *arena) memory() uint64 {
-	return uint64(a.limit.Load()-a.spared.Load()) * uint64(a.segSize()+infoSize)
+	return uint64(a.taken.Load()) * uint64(a.segSize()+infoSize)
 }
 
 // most is how many log segments may be taken.

@@ -168,8 +168,23 @@ func (s *Store) Load(r io.ReadSeeker, now grid.Time) (n int, err error) {
 			return l.n, fmt.Errorf("grid/store: load: %w", err)
 		}
 		n = l.n
+		s.pass(l.last)
 	}
 	return n, nil
+}
+
+// pass has all shards go on with versions above last, so that none is given out again: not to another entry, nor to one
+// that has expired since it was saved, and is stored again.
+func (c *cache) pass(last uint64) {
+	step := uint64(len(c.shards))
+	for i := range c.shards {
+		sh := &c.shards[i]
+		sh.mu.Lock()
+		if sh.versions < last {
+			sh.versions = last/step*step + uint64(i) + step
+		}
+		sh.mu.Unlock()
+	}
 }
 
 type loader struct {
@@ -182,6 +197,7 @@ type loader struct {
 	key   []byte
 	value []byte
 	seen  uint64
+	last  uint64 // the highest version
 	n     int
 }
 
@@ -254,6 +270,9 @@ func (l *loader) entry() error {
 		lastUse: int64(le.Uint64(p[37:])), idle: int64(le.Uint64(p[45:])),
 	}
 	l.seen++
+	if it.version < 1<<63 {
+		l.last = max(l.last, it.version)
+	}
 	if l.check || l.c == nil || it.expired(l.now.Wall) {
 		return l.in.skip(it.keyLen + it.size)
 	}
@@ -308,9 +327,6 @@ func (c *cache) restore(op *grid.Op, from *item, states byte, now int64) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	sh.at(now)
-	if step := uint64(len(c.shards)); from.version < 1<<63 && sh.versions < from.version {
-		sh.versions = from.version/step*step + sh.versions%step + step
-	}
 	var it item
 	slot := sh.find(op.Hash, op.Key, &it)
 	if slot == nil {

@@ -212,3 +212,26 @@ func TestSaveFails(t *testing.T) {
 		}
 	}
 }
+
+// TestLoadPassesVersions loads into another process's shards: what is stored then has versions that no saved entry had.
+func TestLoadPassesVersions(t *testing.T) {
+	g := newRig(t, store.Options{Limit: 16 << 20})
+	last := uint64(0)
+	for i := range 500 {
+		last = max(last, g.do(grid.Op{Kind: grid.Put, Key: fmt.Append(nil, i), TTL: int64(1 + i%2*1000)})[0].Version)
+	}
+	var file bytes.Buffer
+	if _, err := g.s.Save(&file, grid.Time{Wall: g.now}); err != nil {
+		t.Fatal(err)
+	}
+	g = newRig(t, store.Options{Limit: 64 << 20})
+	g.now += 10
+	if n, err := g.s.Load(bytes.NewReader(file.Bytes()), grid.Time{Wall: g.now}); n != 250 || err != nil {
+		t.Fatalf("Load: got %d entries, error %v, want the 250 that have not expired", n, err)
+	}
+	for i := range 500 {
+		if v := g.do(grid.Op{Kind: grid.Put, Key: fmt.Append(nil, "new", i)})[0].Version; v <= last {
+			t.Fatalf("got version %d, which was given before the highest, %d, was saved", v, last)
+		}
+	}
+}

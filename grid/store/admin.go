@@ -27,6 +27,9 @@ func (c *cache) due(now int64) {
 
 // Flush implements grid.Admin. It takes no time: what it takes is found dead by whoever comes upon it.
 func (c *cache) Flush(at int64, t grid.Ticket) grid.Code {
+	if c.closed.Load() {
+		return grid.Denied
+	}
 	c.flushing.Lock()
 	defer c.flushing.Unlock()
 	c.due(t.Now.Wall)
@@ -39,9 +42,9 @@ func (c *cache) Flush(at int64, t grid.Ticket) grid.Code {
 }
 
 // SetLimit implements grid.Admin. Of what is above a lower limit it evicts as much as takes some milliseconds; Sweep
-// does the rest. With NoEvict a limit below what is there is refused, as is one above what was reserved at the start.
+// does the rest. A limit below what may not be evicted is refused, as is one above what was reserved at the start.
 func (s *Store) SetLimit(limit uint64) bool {
-	if limit == 0 || s.noEvict && s.a.memory() > limit {
+	if limit == 0 || s.noEvict && s.a.memory() > limit || s.fixed() > limit {
 		return false
 	}
 	if !s.a.setLimit(limit) {
@@ -53,14 +56,18 @@ func (s *Store) SetLimit(limit uint64) bool {
 	return true
 }
 
-// Stats implements grid.Admin.
+// Stats implements grid.Admin. Memory and Limit are the store's, which all caches share, but where a cache has a bound on
+// its bytes of its own.
 func (c *cache) Stats(st *grid.Stats, _ grid.Time) {
 	*st = grid.Stats{
 		Memory:      c.a.memory(),
-		Limit:       c.limit.Load(),
+		Limit:       c.s.limit.Load(),
 		Reserved:    uint64(c.reserved.Load()),
 		PinnedDead:  uint64(max(0, c.pinned.Load())),
 		ReserveBusy: c.busy.Load(),
+	}
+	if n := c.bounds.maxBytes.Load(); n != 0 {
+		st.Memory, st.Limit = uint64(c.bounds.used()), uint64(n)
 	}
 	var evictedAt [grid.NumClasses]int64
 	for i := range c.shards {
@@ -144,6 +151,9 @@ type found struct{ position, off uint64 }
 // scan goes on from a position and reports where it stopped, or that it came to the end.
 func (sh *shard) scan(p *grid.Page, from uint64, now int64, look *int) (next uint64, done bool) {
 	a := sh.c.a
+	if sh.c.closed.Load() {
+		return 0, true
+	}
 	for {
 		if *look--; *look < 0 {
 			return from, false

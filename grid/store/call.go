@@ -35,6 +35,9 @@ type call struct {
 	alloc     int
 	wrote     int    // bytes of log
 	last      uint64 // the entry that was
+
+	// what was added to the cache's bounds for an entry that is not there yet
+	addCount, addBytes int64
 }
 
 // attempts bounds how often an op is run again because others took the room that was made for it.
@@ -46,14 +49,19 @@ func (c *call) do(op *grid.Op, r *grid.Result) {
 	}
 	c.op, c.r, c.sh = op, r, c.c.shard(uint64(op.Segment))
 	c.val, c.size, c.body, c.spare, c.keyRun, c.wrote = op.Value, len(op.Value), 0, 0, 0, 0
+	c.addCount, c.addBytes = 0, 0
 	if op.Body != nil {
 		c.body = c.c.takeSlot(op.Body)
 		c.val, c.size = nil, c.a.runSize(c.body)
 	}
 	mem := len(c.b.Mem)
-	sh := c.sh
+	sh, s := c.sh, c.c.s
 	sh.mu.Lock()
 	for try := 1; ; try++ {
+		if sh.c.closed.Load() {
+			r.Code = grid.Denied
+			break
+		}
 		c.needs = need{}
 		sh.at(c.now)
 		c.run()
@@ -64,23 +72,35 @@ func (c *call) do(op *grid.Op, r *grid.Result) {
 			r.Body.Close()
 		}
 		*r, c.b.Mem = grid.Result{}, c.b.Mem[:mem]
-		if sh.force(c.needs) && try < attempts {
-			continue
+		c.unadmit()
+		made := false
+		if c.needs.bound != 0 {
+			sh.mu.Unlock()
+			made = try < boundAttempts && c.c.makeBound(sh, c.needs, c.now)
+			sh.mu.Lock()
+		} else {
+			if (!s.many.Load() || try > attempts/2) && sh.force(c.needs) && try < attempts { // not to have others take it
+				continue
+			}
+			sh.mu.Unlock()
+			made = try < attempts && s.makeRoom(c.needs, c.now)
+			sh.mu.Lock()
 		}
-		sh.mu.Unlock()
-		made := try < attempts && c.c.s.makeRoom(c.needs, c.now)
-		sh.mu.Lock()
-		if !made {
+		if !made && !c.c.closed.Load() {
 			r.Code = grid.Full
 			key := len(op.Key)
 			sh.classes[grid.Class(grid.Charge(key, c.size, op.Flags))].NoMemory++
 			break
 		}
 	}
+	tax := 0
 	if c.wrote > 0 {
-		sh.pay(c.wrote, c.last)
+		tax = sh.pay(c.wrote, c.last)
 	}
 	sh.mu.Unlock()
+	if tax > 0 {
+		s.tax(tax, c.now)
+	}
 	if c.body != 0 {
 		c.a.freeRun(c.body)
 	}
@@ -277,6 +297,18 @@ func (it *item) lifespan(ttl, now int64) {
 	}
 }
 
+// begin gives an entry that is stored its lifespan and max-idle: the op's, or else the cache's.
+func (c *call) begin(it *item, ttl int64) {
+	if ttl == grid.TTLDefault {
+		ttl = c.c.ttl
+	}
+	it.lifespan(ttl, c.now)
+	if it.idle = c.op.Idle; it.idle == 0 {
+		it.idle = c.c.idle
+	}
+	it.idle = max(0, it.idle)
+}
+
 // live changes lifespan and max-idle where the op says so.
 func (c *call) live(it *item) {
 	if c.op.TTL != grid.TTLDefault {
@@ -316,6 +348,9 @@ func (c *call) tooLarge(n int) bool {
 func (c *call) place(it *item) bool {
 	it.keyLen = len(c.op.Key)
 	a := c.a
+	if c.c.bounds.set && !c.admit(it) {
+		return false
+	}
 	if it.bits&inRun == 0 && it.size > a.maxInline(it.keyLen) {
 		it.bits |= inRun
 		if it.run = c.body; it.run == 0 || it.size != c.size || c.op.Kind != grid.Put {
@@ -371,6 +406,7 @@ func (c *call) place(it *item) bool {
 // in the run is there already.
 func (c *call) enter(it *item, parts ...part) {
 	a, sh := c.a, c.sh
+	c.addCount, c.addBytes = 0, 0
 	old := c.it
 	if old.off != 0 {
 		sh.discount(&old)
@@ -481,8 +517,7 @@ func (c *call) vivify(n int, won bool, parts ...part) bool {
 	var it item
 	it.with(n)
 	it.flags, it.attr = c.op.Flags, c.op.Attr
-	it.lifespan(c.op.VivifyTTL, c.now)
-	it.idle = max(0, c.op.Idle)
+	c.begin(&it, c.op.VivifyTTL)
 	it.lastUse = c.now
 	if !c.place(&it) {
 		return false
@@ -609,8 +644,7 @@ func (c *call) put(there bool) {
 	if outdated {
 		it.bits |= stale | was&claimed
 	} else {
-		it.lifespan(c.op.TTL, c.now)
-		it.idle = max(0, c.op.Idle)
+		c.begin(&it, c.op.TTL)
 	}
 	if !c.place(&it) {
 		return

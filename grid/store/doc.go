@@ -1,5 +1,6 @@
 // Package store holds the entries of one node: outside Go's heap, in as much memory as it is given, evicting when that is
-// used up. Its surface is what Store implements of package grid, New, and Sweep. There are no goroutines here.
+// used up. Its surface is what Store implements of package grid, New, Create and Remove, Save and Load, and Sweep. There are
+// no goroutines here.
 //
 // # Layout
 //
@@ -17,17 +18,24 @@
 // store appends to the log, or overwrites in place what it nearly fills; what is replaced stays behind as dead bytes until
 // its segment is emptied. Large values are runs that are counted by reference and read without a lock (large.go).
 //
+// # Caches
+//
+// A Store has many caches by name (caches.go). Each has shards, statistics, flushes and bounds of its own; arena and limit are
+// common to all. Beside others, who stores when memory is tight cleans its own segments of dead bytes, and what is still
+// missing is evicted from all caches in turn, from each in proportion to what it holds. A cache that refuses when it is full
+// gives nothing. What a removed cache held is given back bit by bit.
+//
 // # Memory
 //
 // Options.Limit bounds log segments, whatever they are used for, and the 64 bytes known about each. A few of them are
 // kept free: eviction moves what is worth keeping into them. Free ones are given back to the system by Sweep but for a
-// thirty-second of the limit. What is outside the limit is small and does not grow with entries: per shard 5 KiB of
-// statistics and up to 80 KiB of scratch, and about a byte an entry for the ghosts.
+// thirty-second of the limit. What is outside the limit is small and does not grow with entries: per shard 6 KiB, most of it
+// statistics, and up to 80 KiB of scratch, and about a byte an entry for the ghosts.
 //
 // # Locks
 //
-// cache.flushing, then one shard.mu, then arena.mu. No shard is locked while another one is. What an op reads without a
-// lock (cache.touch) is a hint.
+// Store.mu, then one of razing.mu, turn.mu and cache.flushing, then one shard.mu, then arena.mu or bounds.mu. No shard is
+// locked while another one is. What an op reads without a lock (cache.touch) is a hint.
 //
 // # Invariants
 //

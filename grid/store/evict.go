@@ -19,13 +19,17 @@ const (
 	// forceMost bounds them when there is none, before other shards are asked.
 	forceMost = 1 << 14
 
+	// fairTries bounds how often a cache is asked in its turn before all are.
+	fairTries = 16
+
 	cleanNumerator, cleanDenominator = 35, 100 // dead share from which a segment is cleaned
 	packNumerator, packDenominator   = 5, 100  // the same when nothing may be evicted
 	probationShare                   = 10      // percent
 )
 
-// choose picks the next segment to walk. False: there is none that would give anything.
-func (sh *shard) choose() bool {
+// choose picks the next segment to walk, one with live entries that are worth evicting only if evict. False: there is none
+// that would give anything.
+func (sh *shard) choose(evict bool) bool {
 	a := sh.c.a
 	best, most := uint32(0), uint32(0)
 	for i := range sh.queues {
@@ -46,7 +50,7 @@ func (sh *shard) choose() bool {
 	}
 	cleaning := uint64(most)*denominator >= uint64(a.segSize())*numerator
 	if !cleaning {
-		if sh.c.noEvict {
+		if sh.c.noEvict || !evict {
 			return false
 		}
 		p, m := &sh.queues[probation], &sh.queues[main]
@@ -71,11 +75,11 @@ func (sh *shard) begin(seg uint32, cleaning bool) {
 }
 
 // walk goes through up to n entries of segments that are being emptied, until gain bytes came free, and returns how many
-// did and whether it did anything at all.
-func (sh *shard) walk(n, gain int) (gained int, any bool) {
+// did and whether it did anything at all. Without evict it only cleans.
+func (sh *shard) walk(n, gain int, evict bool) (gained int, any bool) {
 	a := sh.c.a
-	for n > 0 && gained < gain {
-		if sh.walking == 0 && !sh.choose() {
+	for n > 0 && gained < gain && !sh.c.closed.Load() {
+		if sh.walking == 0 && !sh.choose(evict) || !evict && !sh.cleaning {
 			return gained, any
 		}
 		seg := sh.walking
@@ -179,17 +183,32 @@ func (sh *shard) reclaim(hash uint64, it *item) {
 	sh.remove(hash, it)
 }
 
-// pay has an op that wrote n bytes make room for others. What it wrote is at keep, and stays.
-func (sh *shard) pay(n int, keep uint64) {
-	if !sh.c.a.tight() || sh.lean() {
+// pay has an op that wrote n bytes make room for others, and returns what it is to have other caches make. What it wrote is at
+// keep, and stays.
+func (sh *shard) pay(n int, keep uint64) (tax int) {
+	many := sh.c.s.many.Load()
+	if !sh.c.a.tight() || !many && sh.lean() {
 		sh.debt = 0
-		return
+		return 0
 	}
 	sh.debt = min(sh.debt+n, sh.c.a.segSize())
 	sh.keep = keep
-	gained, _ := sh.walk(payMost, sh.debt)
-	sh.keep = 0
+	defer func() { sh.keep = 0 }()
+	if many {
+		// its own dead bytes first; when there were not enough of them anywhere, they are looked for again after some writing
+		if sh.rest -= n; sh.rest <= 0 {
+			if gained, any := sh.walk(payMost, sh.debt, false); any {
+				sh.debt -= min(gained, sh.debt)
+				return 0
+			}
+			sh.rest = sh.c.a.segSize()
+		}
+		tax, sh.debt = sh.debt, 0
+		return tax
+	}
+	gained, _ := sh.walk(payMost, sh.debt, true)
 	sh.debt -= min(gained, sh.debt)
+	return 0
 }
 
 // lean tells whether the shard has clearly less than its share of what all have. Where a shard holds few entries, because
@@ -206,6 +225,9 @@ func (sh *shard) lean() bool {
 type need struct {
 	seg   bool // a log segment
 	pages int
+
+	bound        uint8 // the cache is as full as it may be, or the entry alone would be too much for it
+	count, bytes int64 // what there must be room for then
 }
 
 func (a *arena) has(n need) bool {
@@ -219,36 +241,47 @@ func (sh *shard) force(n need) bool {
 		if a.has(n) {
 			return true
 		}
-		if _, any := sh.walk(256, a.segSize()); !any && (!sh.c.noEvict || sh.sweep(4096) == 0) {
+		if _, any := sh.walk(256, a.segSize(), true); !any && (!sh.c.noEvict || sh.sweep(4096) == 0) {
 			return a.has(n)
 		}
 	}
 	return a.has(n)
 }
 
-// makeRoom makes room in all shards in turn. None may be locked. False: everything that may go is gone.
+// makeRoom makes room in all caches in turn. No shard may be locked. False: everything that may go is gone.
 func (s *Store) makeRoom(n need, now int64) bool {
 	if n.pages > 0 && (n.pages+s.a.pages.per-1)/s.a.pages.per > s.a.most()-s.a.hard() {
 		return false
 	}
 	idle := 0 // shards in a row that gave nothing
 	for !s.a.has(n) {
-		sh := s.nextShard()
+		if s.razing.raze(256) {
+			continue
+		}
+		all := s.roster.Load().shards
+		sh, gain := all[int(s.roomAt.Add(1))%len(all)], s.a.segSize()
+		fair := s.many.Load() && idle < fairTries
+		if fair {
+			sh, gain = s.victim()
+		}
 		sh.mu.Lock()
 		sh.at(now)
-		any := false
-		if idle > len(s.cache.shards) || !sh.lean() {
-			_, any = sh.walk(256, s.a.segSize())
+		gained, any := 0, false
+		if fair || idle > len(all) || !sh.lean() {
+			gained, any = sh.walk(256, gain, true)
 		}
 		if !any && sh.c.noEvict {
 			any = sh.sweep(256) > 0
 		}
 		sh.mu.Unlock()
+		if fair {
+			s.turn.gave(gained)
+		}
 		idle++
 		if any {
 			idle = 0
 		}
-		if idle > 3*len(s.cache.shards) {
+		if idle > fairTries+3*len(all) {
 			return s.a.has(n)
 		}
 	}

@@ -15,9 +15,15 @@ import (
 // daemon calls it from time to time.
 func (s *Store) Sweep(now grid.Time, n int) (removed int) {
 	const turn = 64 // entries under one lock
-	s.tick(now.Wall)
-	for passed := 0; n > 0 && passed < len(s.shards); {
-		sh := &s.shards[int(s.sweepAt.Load())%len(s.shards)]
+	r := s.roster.Load()
+	for _, c := range r.caches {
+		c.tick(now.Wall)
+	}
+	for n > 0 && s.razing.raze(turn) {
+		n -= turn
+	}
+	for passed := 0; n > 0 && passed < len(r.shards); {
+		sh := r.shards[int(s.sweepAt.Load())%len(r.shards)]
 		sh.mu.Lock()
 		sh.at(now.Wall)
 		looked, gone, end := sh.sweepSome(min(n, turn))
@@ -51,6 +57,9 @@ func (sh *shard) sweep(n int) (removed int) {
 // passed the shard's last one.
 func (sh *shard) sweepSome(n int) (looked, removed int, end bool) {
 	a := sh.c.a
+	if sh.c.closed.Load() {
+		return 0, 0, true
+	}
 	p, m := sh.queues[probation].segs, sh.queues[main].segs
 	var seg uint32
 	for {
@@ -112,10 +121,14 @@ func (sh *shard) has(seg uint32) bool {
 // shrink evicts some of what is above the limit.
 func (s *Store) shrink(now int64) {
 	for n := 0; n < 64 && !s.a.lowered(); n++ {
-		sh := s.nextShard()
+		if s.razing.raze(256) {
+			continue
+		}
+		sh, gain := s.victim()
 		sh.mu.Lock()
 		sh.at(now)
-		sh.walk(256, s.a.segSize())
+		gained, _ := sh.walk(256, gain, true)
 		sh.mu.Unlock()
+		s.turn.gave(gained)
 	}
 }

@@ -31,6 +31,7 @@ type index struct {
 	state atomic.Uint64 // level 8 | k 8 | next 32
 	layout
 	count   int
+	razed   int // pages given back, of a removed cache
 	spill   []spilled
 	spare   []spilled // the array that spill had before it grew last
 	scratch []uint64

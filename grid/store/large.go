@@ -14,6 +14,7 @@ import (
 func (c *cache) letGo(run uint64) {
 	n := int64(c.a.runSize(run))
 	c.pinned.Add(n)
+	c.s.held.Add(n)
 	c.unref(run, n)
 }
 
@@ -22,6 +23,7 @@ func (c *cache) unref(run uint64, size int64) {
 	if c.a.refs(run).Add(math.MaxUint32) == 0 {
 		c.a.freeRun(run)
 		c.pinned.Add(-size)
+		c.s.held.Add(-size)
 	}
 }
 
@@ -65,13 +67,20 @@ type slot struct {
 
 // Reserve implements grid.Cache. The whole run is taken at once, but its memory is not used before it is filled.
 func (c *cache) Reserve(op *grid.Op, size int, t grid.Ticket) (grid.Slot, grid.Code) {
+	if c.closed.Load() {
+		return nil, grid.Denied
+	}
 	if size > c.maxValue || len(op.Key) > grid.MaxKey {
 		return nil, grid.TooLarge
 	}
+	if most := c.bounds.maxBytes.Load(); most != 0 && int64(len(op.Key)+size+Overhead) > most {
+		return nil, c.full(op, size)
+	}
 	charge := int64(grid.Charge(len(op.Key), size, op.Flags))
-	held := c.reserved.Add(charge) + c.pinned.Load()
-	if held > c.maxPinned.Load() && held != charge { // a single one may be larger than the bound
-		c.reserved.Add(-charge)
+	c.reserved.Add(charge)
+	held := c.s.held.Add(charge)
+	if held > c.s.maxPinned.Load() && held != charge { // a single one may be larger than the bound
+		c.reserve(-charge)
 		c.busy.Add(1)
 		return nil, grid.Busy
 	}
@@ -84,12 +93,25 @@ func (c *cache) Reserve(op *grid.Op, size int, t grid.Ticket) (grid.Slot, grid.C
 			break
 		}
 	}
-	c.reserved.Add(-charge)
+	c.reserve(-charge)
+	if c.closed.Load() {
+		return nil, grid.Denied
+	}
+	return nil, c.full(op, size)
+}
+
+func (c *cache) reserve(charge int64) {
+	c.reserved.Add(charge)
+	c.s.held.Add(charge)
+}
+
+// full counts a reservation that there is no room for.
+func (c *cache) full(op *grid.Op, size int) grid.Code {
 	sh := &c.shards[0]
 	sh.mu.Lock()
-	sh.classes[grid.Class(int(charge))].NoMemory++
+	sh.classes[grid.Class(grid.Charge(len(op.Key), size, op.Flags))].NoMemory++
 	sh.mu.Unlock()
-	return nil, grid.Full
+	return grid.Full
 }
 
 func (w *slot) Window() []byte { return w.at.at(w.c.a, w.filled) }
@@ -110,7 +132,7 @@ func (w *slot) end() uint64 {
 		panic("BUG: a Slot ended twice")
 	}
 	w.at.run = 0
-	w.c.reserved.Add(-w.charge)
+	w.c.reserve(-w.charge)
 	return run
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -43,11 +45,15 @@ func (s *Store) Save(w io.Writer, now grid.Time) (n int, err error) {
 		return 0, fmt.Errorf("grid/store: save: %w", err)
 	}
 	b := &blockWriter{w: w, buf: make([]byte, blockHead, blockMax)}
-	b.put([]byte{recCache, byte(len(defaultName))})
-	b.put([]byte(defaultName))
-	s.tick(now.Wall)
-	for i := range s.shards {
-		n += s.shards[i].save(b, now.Wall)
+	caches := s.roster.Load().byName
+	for _, name := range slices.Sorted(maps.Keys(caches)) {
+		c := caches[name]
+		b.put([]byte{recCache, byte(len(name))})
+		b.put([]byte(name))
+		c.tick(now.Wall)
+		for i := range c.shards {
+			n += c.shards[i].save(b, now.Wall)
+		}
 	}
 	b.put(binary.LittleEndian.AppendUint64([]byte{recEnd}, uint64(n)))
 	b.flush()
@@ -58,11 +64,12 @@ func (s *Store) Save(w io.Writer, now grid.Time) (n int, err error) {
 	return n, nil
 }
 
-const defaultName = "default"
-
 func (sh *shard) save(b *blockWriter, now int64) (n int) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
+	if sh.c.closed.Load() {
+		return 0
+	}
 	sh.at(now)
 	one := func(slot uint64) {
 		var it item
@@ -156,7 +163,8 @@ var (
 )
 
 // Load reads what Save wrote into an empty store and returns how many entries it brought; those that have expired since
-// are left out, and what the limit has no room for is evicted. The whole stream is checked before the first entry is
+// are left out, and what the limit has no room for is evicted. Caches are to be created before: what was in one that does
+// not exist is skipped, since its limits are not in the file. The whole stream is checked before the first entry is
 // taken, so with an error about it the store is still empty. r is read twice.
 func (s *Store) Load(r io.ReadSeeker, now grid.Time) (n int, err error) {
 	for _, check := range []bool{true, false} {
@@ -240,10 +248,7 @@ func (l *loader) cache() error {
 	if err := l.in.read(name); err != nil {
 		return err
 	}
-	l.c = nil
-	if string(name) == defaultName {
-		l.c = l.s.cache
-	}
+	l.c = l.s.roster.Load().byName[string(name)]
 	return nil
 }
 
@@ -281,7 +286,11 @@ func (l *loader) entry() error {
 		return err
 	}
 	op := grid.Op{
-		Kind: grid.Put, Key: l.key, Flags: it.flags, Attr: it.attr, Idle: it.idle, Ask: grid.OwnVersion, NewVersion: it.version,
+		Kind: grid.Put, Key: l.key, Flags: it.flags, Attr: it.attr, Idle: it.idle, TTL: grid.TTLForever, Ask: grid.OwnVersion,
+		NewVersion: it.version,
+	}
+	if it.idle == 0 {
+		op.Idle = -1 // not the cache's
 	}
 	at := l.now
 	if it.expires != 0 {
@@ -326,6 +335,9 @@ func (c *cache) restore(op *grid.Op, from *item, states byte, now int64) {
 	sh := c.shard(uint64(op.Segment))
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
+	if sh.c.closed.Load() {
+		return
+	}
 	sh.at(now)
 	var it item
 	slot := sh.find(op.Hash, op.Key, &it)

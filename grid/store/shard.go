@@ -20,6 +20,8 @@ type shard struct {
 	keep     uint64 // the entry that pay's op has written; 0 for none
 	debt     int    // bytes written while memory was tight for which nothing was evicted yet
 
+	rest int // bytes to be written before dead ones are looked for again, beside other caches
+
 	sweepNext int    // the segment that sweep goes on with, by its place in the queues
 	sweeping  uint32 // that segment, if it has begun
 	sweepOff  uint32 // where in it
@@ -128,6 +130,14 @@ func (sh *shard) remove(hash uint64, it *item) {
 	sh.discount(it)
 	sh.index.remove(hash, it.off)
 	sh.bury(it)
+	sh.leave(it)
+}
+
+// leave has the cache's bounds, and the runs, know of an entry no more.
+func (sh *shard) leave(it *item) {
+	if sh.c.bounds.set {
+		sh.c.bounds.take(1, it.cost())
+	}
 	if it.bits&inRun != 0 {
 		sh.c.letGo(it.run)
 	}

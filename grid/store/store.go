@@ -33,10 +33,25 @@ const (
 	maxReserve   = 64 << 30 << (unsafe.Sizeof(uintptr(0)) / 8 * 3) // bytes of address space; what a slot can address is 64 TiB
 )
 
-// Store is the entries of one node: grid.Caches for the names "" and "default", which is also the Store itself.
+// Store is the entries of one node: grid.Caches (caches.go). The Store itself is its default cache.
 type Store struct {
 	*cache
+	roster    atomic.Pointer[roster]
+	many      atomic.Bool // there are other caches than the default one
+	maxPinned atomic.Int64
+	pinnedSet bool          // maxPinned does not follow the limit
+	limit     atomic.Uint64 // as it was asked for
+	maxShards int           // of the default cache, which has the most
+
+	mu     sync.Mutex // guards changes of roster; taken first
+	razing razing
+
+	_ [64]byte // what is above is read by every op, what is below written by many
+
+	held    atomic.Int64  // reserved and pinned of all caches
 	sweepAt atomic.Uint32 // the shard Sweep goes on with
+	roomAt  atomic.Uint32 // the shard makeRoom goes on with
+	turn    turn
 }
 
 // cache is one named cache.
@@ -44,9 +59,9 @@ type cache struct {
 	s         *Store
 	a         *arena
 	maxValue  int
-	maxPinned atomic.Int64
-	pinnedSet bool // maxPinned does not follow the limit
 	noEvict   bool
+	bounds    bounds
+	ttl, idle int64 // of entries that come without; 0 for none
 	seed      maphash.Seed
 	segments  uint64
 	segment   func(key []byte) uint16
@@ -56,14 +71,14 @@ type cache struct {
 	late     atomic.Uint32 // how often before was moved
 	flushAt  atomic.Int64  // the moment a flush waits for; 0 for none
 	flushing sync.Mutex    // guards changes of the four above
+	closed   atomic.Bool   // removed; set before the shards are
 
 	_ [64]byte // what is above is read by every op, what is below written by many
 
 	reserved  atomic.Int64 // charges of reservations
 	pinned    atomic.Int64 // bytes of runs that are gone but still being read
 	busy      atomic.Uint64
-	roomAt    atomic.Uint32 // the shard makeRoom goes on with
-	limit     atomic.Uint64 // as it was asked for
+	roomAt    atomic.Uint32 // the shard nextShard goes on with
 	shards    []shard
 	shardMask uint64
 }
@@ -93,58 +108,51 @@ func New(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &cache{
-		a: a, maxValue: o.MaxValue, noEvict: o.NoEvict, seed: maphash.MakeSeed(), segments: uint64(segments), segment: o.Segment,
-		shards: make([]shard, shards), shardMask: uint64(shards - 1),
+	maxValue := o.MaxValue
+	if maxValue == 0 {
+		maxValue = math.MaxInt
 	}
-	if c.maxValue == 0 {
-		c.maxValue = math.MaxInt
+	s := &Store{pinnedSet: o.MaxPinned != 0, maxShards: shards}
+	s.limit.Store(limit)
+	s.setPinned(limit)
+	if s.pinnedSet {
+		s.maxPinned.Store(int64(min(o.MaxPinned, math.MaxInt64)))
 	}
-	c.limit.Store(limit)
-	c.pinnedSet = o.MaxPinned != 0
-	c.setPinned(limit)
-	if c.pinnedSet {
-		c.maxPinned.Store(int64(min(o.MaxPinned, math.MaxInt64)))
+	s.cache = &cache{
+		s: s, a: a, maxValue: maxValue, noEvict: o.NoEvict, seed: maphash.MakeSeed(), segments: uint64(segments), segment: o.Segment,
+	}
+	if !s.init(shards) {
+		return nil, fmt.Errorf("grid/store: a limit of %d bytes is too low", limit)
+	}
+	s.enlist(map[string]*cache{defaultName: s.cache})
+	return s, nil
+}
+
+// init makes the shards of a cache. False: there is no memory for their indexes.
+func (c *cache) init(shards int) bool {
+	c.shards, c.shardMask = make([]shard, shards), uint64(shards-1)
+	c.s.razing.mu.Lock()
+	versions := c.s.razing.versions / uint64(shards) * uint64(shards)
+	c.s.razing.mu.Unlock()
+	if versions > 0 {
+		versions += uint64(shards)
 	}
 	for i := range c.shards {
 		sh := &c.shards[i]
-		sh.c, sh.versions = c, uint64(i)
+		sh.c = c
+		sh.versions = versions + uint64(i) // a version of a removed cache of the same name is none of its
 		sh.keyOf = sh.keyAt
-		if !sh.index.init(a, sh.hashAt) {
-			return nil, fmt.Errorf("grid/store: a limit of %d bytes is too low", limit)
+		if !sh.index.init(c.a, sh.hashAt) {
+			return false
 		}
 	}
-	c.s = &Store{cache: c}
-	return c.s, nil
+	return true
 }
 
-func (c *cache) setPinned(limit uint64) {
-	if !c.pinnedSet {
-		c.maxPinned.Store(int64(limit / 4))
+func (s *Store) setPinned(limit uint64) {
+	if !s.pinnedSet {
+		s.maxPinned.Store(int64(limit / 4))
 	}
-}
-
-// Open returns the store itself. Names other than "" and "default" are errors.
-func (s *Store) Open(name string, _ grid.Principal) (grid.Cache, error) {
-	if err := checkName(name); err != nil {
-		return nil, err
-	}
-	return s, nil
-}
-
-// Admin returns the store itself. Names other than "" and "default" are errors.
-func (s *Store) Admin(name string, _ grid.Principal) (grid.Admin, error) {
-	if err := checkName(name); err != nil {
-		return nil, err
-	}
-	return s, nil
-}
-
-func checkName(name string) error {
-	if name != "" && name != "default" {
-		return fmt.Errorf("grid/store: open cache %q: no such cache", name)
-	}
-	return nil
 }
 
 // hash is keyed and keyed anew in every process, so nobody can choose keys that fall together. It is the runtime's own,

@@ -34,16 +34,8 @@ func (h *head) refuse(status int, reason string) {
 // chunks.
 func (h *head) parse(in []byte, maxLine, maxFields int) {
 	h.length = -1
-	line, pos, ok := nextLine(in, 0, maxLine)
-	switch {
-	case pos < 0:
-		h.refuse(414, "the request line is too long")
-		return
-	case !ok && pos > 0:
-		h.refuse(400, "a line does not end in CR LF")
-		return
-	case !ok:
-		h.need = len(in) + 1
+	line, pos := h.line(in, 0, maxLine, 414, "the request line is too long")
+	if pos == 0 {
 		return
 	}
 	if h.requestLine(line); h.status != 0 {
@@ -53,16 +45,7 @@ func (h *head) parse(in []byte, maxLine, maxFields int) {
 	hosts := 0
 	for {
 		start := pos
-		line, pos, ok = nextLine(in, start, maxFields-(start-h.fields))
-		switch {
-		case pos < 0:
-			h.refuse(431, "the header fields are too long")
-			return
-		case !ok && pos > 0:
-			h.refuse(400, "a line does not end in CR LF")
-			return
-		case !ok:
-			h.need = len(in) + 1
+		if line, pos = h.line(in, start, maxFields-(start-h.fields), 431, "the header fields are too long"); pos == 0 {
 			return
 		}
 		if len(line) == 0 {
@@ -97,6 +80,23 @@ func (h *head) parse(in []byte, maxLine, maxFields int) {
 	if h.minor == 0 {
 		h.expect = false
 	}
+}
+
+// line returns the line that begins at start and where the next one begins; 0 when there is none to go on with: the head
+// is refused, if it is too long with status and reason, or incomplete.
+func (h *head) line(in []byte, start, limit, status int, reason string) (line []byte, next int) {
+	line, next, ok := nextLine(in, start, limit)
+	switch {
+	case ok:
+		return line, next
+	case next < 0:
+		h.refuse(status, reason)
+	case next > 0:
+		h.refuse(400, "a line does not end in CR LF")
+	default:
+		h.need = len(in) + 1
+	}
+	return nil, 0
 }
 
 // nextLine returns the line that begins at start, without its end, and where the next one begins. Without ok the next

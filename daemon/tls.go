@@ -113,24 +113,21 @@ func (d *Daemon) tlsOptions(t conf.TLS, http bool) (o secure.Options, err error)
 
 // suites finds cipher suites by their standard names. Only those count that are not known to be weak.
 func suites(names []string) (ids []uint16, err error) {
+	list := tls.CipherSuites()
 	var known []string
-	for _, s := range tls.CipherSuites() {
+	for _, s := range list {
 		known = append(known, s.Name)
 	}
 	for _, name := range names {
-		found := false
-		for _, s := range tls.CipherSuites() {
-			if s.Name == name {
-				ids, found = append(ids, s.ID), true
-			}
-		}
-		if !found {
+		i := slices.Index(known, name)
+		if i < 0 {
 			hint := "known are " + strings.Join(known, ", ")
 			if near := conf.Suggest(name, known); near != "" {
 				hint = "did you mean " + near + "?"
 			}
 			return nil, fmt.Errorf("tls.suites: unknown cipher suite %q; %s", name, hint)
 		}
+		ids = append(ids, list[i].ID)
 	}
 	return ids, nil
 }

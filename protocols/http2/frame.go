@@ -25,15 +25,13 @@ const (
 	flagPriority   = 0x20
 )
 
-// The settings.
+// The settings that matter here.
 const (
-	setHeaderTable   = 1
-	setPush          = 2
-	setStreams       = 3
-	setWindow        = 4
-	setFrame         = 5
-	setHeaderList    = 6
-	setExtendedLimit = 8 // RFC 8441, which is not spoken
+	setPush       = 2
+	setStreams    = 3
+	setWindow     = 4
+	setFrame      = 5
+	setHeaderList = 6
 )
 
 // code is an error of RFC 9113 section 7.

@@ -31,11 +31,12 @@ var allowed = map[string][]string{
 	"protocols/http2":     {"protocols", "protocols/rest", "grid", "access-log"},
 	"protocols/prototest": {"protocols", "grid", "grid/gridtest", "access-log"},
 
-	"router":          {"router/secure", "protocols", "grid", "access-log"},
-	"router/secure":   {"protocols", "grid"},
-	"router/evloop":   {"router", "router/stream", "protocols", "grid", "access-log"},
-	"router/stream":   {"router", "protocols", "grid", "access-log"},
-	"router/loopback": {"router", "router/stream", "protocols", "grid", "access-log"},
+	"router":            {"router/secure", "protocols", "grid", "access-log"},
+	"router/secure":     {"protocols", "grid"},
+	"router/evloop":     {"router", "router/stream", "protocols", "grid", "access-log"},
+	"router/stream":     {"router", "protocols", "grid", "access-log"},
+	"router/loopback":   {"router", "router/stream", "protocols", "grid", "access-log"},
+	"router/routertest": {"grid"},
 
 	"daemon":          {"*"},
 	"daemon/admin":    {},
@@ -46,7 +47,7 @@ var allowed = map[string][]string{
 }
 
 // forTests are packages that only tests may import.
-var forTests = []string{"grid/gridtest", "protocols/prototest", "router/loopback", "daemon/daemontest"}
+var forTests = []string{"grid/gridtest", "protocols/prototest", "router/loopback", "router/routertest", "daemon/daemontest"}
 
 // only names foreign packages that stop at one place.
 var only = map[string][]string{

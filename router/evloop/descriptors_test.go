@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/latticed/latticed/router"
+	"github.com/latticed/latticed/router/routertest"
 )
 
 // TestOutOfDescriptors runs itself in a process that may open 64 files and has no connection limit below that.
@@ -89,5 +90,5 @@ func outOfDescriptors(t *testing.T) {
 	if n := f.hub.Descriptors.Load(); n < 100 {
 		t.Errorf("counted %d, want at least 100", n)
 	}
-	eventually(t, "all connections gone", func() bool { return f.hub.Conns.Load() == 0 })
+	routertest.Eventually(t, "all connections gone", func() bool { return f.hub.Conns.Load() == 0 })
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/latticed/latticed/protocols"
 	"github.com/latticed/latticed/router"
 	"github.com/latticed/latticed/router/evloop"
+	"github.com/latticed/latticed/router/routertest"
 )
 
 // toy is a protocol of lines, one request each: `get N` brings N bytes and a line feed, `quit N` too and closes, `late`
@@ -114,14 +115,9 @@ func (s *toySession) Close() {
 	}
 }
 
-// hand is a clock that is moved by hand.
-type hand struct{ ms atomic.Int64 }
-
-func (h *hand) Now() grid.Time { return grid.Time{Wall: h.ms.Load(), Mono: h.ms.Load() * 1e6} }
-
 // advance moves the clock and has the hub look at it.
 func (f *fixture) advance(d time.Duration) {
-	f.clock.ms.Add(d.Milliseconds())
+	f.clock.Advance(d)
 	f.hub.Sweep()
 }
 
@@ -129,7 +125,7 @@ func (f *fixture) advance(d time.Duration) {
 type fixture struct {
 	*toy
 	hub    *router.Hub
-	clock  *hand
+	clock  *routertest.Clock
 	server *evloop.Server
 	ln     net.Listener
 	served *router.Listener
@@ -148,7 +144,7 @@ func startWith(t *testing.T, o router.Options) *fixture {
 		t.Fatal(err)
 	}
 	f := &fixture{ln: ln, toy: &toy{asked: make(chan *protocols.Env, 1000), holding: make(chan *protocols.Env), release: make(chan struct{})}}
-	f.clock = &hand{}
+	f.clock = &routertest.Clock{}
 	o.Clock = f.clock
 	f.hub = router.NewHub(o)
 	f.server, err = evloop.Start(f.hub, 1)
@@ -207,22 +203,6 @@ func expect(t *testing.T, c net.Conn, want string) {
 	}
 }
 
-func expectEnd(t *testing.T, c net.Conn) {
-	t.Helper()
-	if b, err := io.ReadAll(c); len(b) != 0 || err != nil {
-		t.Fatalf("got %.80q, %v, want the end", b, err)
-	}
-}
-
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s: did not happen", what)
-		}
-	}
-}
-
 // body is a large value that counts how often it is closed.
 type body struct{ closed atomic.Int64 }
 
@@ -235,8 +215,8 @@ func TestPanicEndsOneConnection(t *testing.T) {
 	other := f.dial(t)
 	c := f.dial(t)
 	send(t, c, "boom\n")
-	expectEnd(t, c)
-	eventually(t, "both panics counted", func() bool { return f.hub.Panics.Load() == 2 })
+	routertest.ExpectEnd(t, c)
+	routertest.Eventually(t, "both panics counted", func() bool { return f.hub.Panics.Load() == 2 })
 	send(t, other, "get 1\n")
 	expect(t, other, "x\n")
 }
@@ -259,13 +239,13 @@ func TestLateAnswers(t *testing.T) {
 	if err := c.CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the hand-off", func() bool { return f.hub.HalfClosed.Load() == 1 })
+	routertest.Eventually(t, "the hand-off", func() bool { return f.hub.HalfClosed.Load() == 1 })
 	f.hub.Answer(env.Conn, 2, &grid.Result{Value: []byte("third")})
 	expect(t, c, "third\n")
-	expectEnd(t, c)
+	routertest.ExpectEnd(t, c)
 
 	// After close, and a second time: dropped, counted, the body closed.
-	eventually(t, "no connection", func() bool { return f.hub.Conns.Load() == 0 })
+	routertest.Eventually(t, "no connection", func() bool { return f.hub.Conns.Load() == 0 })
 	var b body
 	f.hub.Answer(env.Conn, 2, &grid.Result{Body: &b})
 	f.hub.Wake(env.Conn)
@@ -285,7 +265,7 @@ func TestLateAnswerAfterHandOff(t *testing.T) {
 	send(t, c, fmt.Sprintf("late\nget %d\n", large))
 	env := <-f.asked
 	go func() { _, _ = io.WriteString(c, more) }()
-	eventually(t, "the hand-off", func() bool { return f.hub.Streams.Load() == 1 })
+	routertest.Eventually(t, "the hand-off", func() bool { return f.hub.Streams.Load() == 1 })
 	f.hub.Answer(env.Conn, 0, &grid.Result{Value: []byte("late")})
 	want := large + 1 + 5 + len(moreReplies)
 	got, err := io.ReadAll(io.LimitReader(c, int64(want)))
@@ -302,9 +282,9 @@ func TestWaitingOnTheLoop(t *testing.T) {
 	const large = 16 << 20
 	send(t, c, fmt.Sprintf("late\nget %d\nget 1\n", large))
 	env := <-f.asked
-	eventually(t, "a wait", func() bool { return f.hub.Waits.Load() > 0 })
+	routertest.Eventually(t, "a wait", func() bool { return f.hub.Waits.Load() > 0 })
 	f.hub.Answer(env.Conn, 0, &grid.Result{Value: bytes.Repeat([]byte{'v'}, 10000)})
-	eventually(t, "what is kept is counted", func() bool { return f.hub.Buffered.Load() > 10000 })
+	routertest.Eventually(t, "what is kept is counted", func() bool { return f.hub.Buffered.Load() > 10000 })
 	send(t, other, "get 1\n")
 	expect(t, other, "x\n")
 	want := large + 1 + 10001 + 2
@@ -331,11 +311,11 @@ func TestHalfCloseWhileWaiting(t *testing.T) {
 	c := f.dial(t)
 	const large = 16 << 20
 	send(t, c, fmt.Sprintf("get %d\nget 1\n", large))
-	eventually(t, "a wait", func() bool { return f.hub.Waits.Load() > 0 })
+	routertest.Eventually(t, "a wait", func() bool { return f.hub.Waits.Load() > 0 })
 	if err := c.CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the hand-off", func() bool { return f.hub.HalfClosed.Load() == 1 })
+	routertest.Eventually(t, "the hand-off", func() bool { return f.hub.HalfClosed.Load() == 1 })
 	if n, err := io.Copy(io.Discard, c); n != large+1+2 || err != nil {
 		t.Fatalf("got %d bytes (%v), want %d", n, err, large+3)
 	}
@@ -363,7 +343,7 @@ func TestClosingWithAnswersOutstanding(t *testing.T) {
 		c.Close()
 	}
 	answers.Wait()
-	eventually(t, "all connections gone", func() bool { return f.hub.Conns.Load() == 0 && f.hub.Streams.Load() == 0 })
+	routertest.Eventually(t, "all connections gone", func() bool { return f.hub.Conns.Load() == 0 && f.hub.Streams.Load() == 0 })
 }
 
 func TestWakesCoalesce(t *testing.T) {
@@ -394,7 +374,7 @@ func TestOthersGetTheirTurn(t *testing.T) {
 	f := start(t)
 	busy, other := f.dial(t), f.dial(t)
 	send(t, busy, "spin\n")
-	eventually(t, "a yield", func() bool { return f.hub.Yields.Load() > 0 })
+	routertest.Eventually(t, "a yield", func() bool { return f.hub.Yields.Load() > 0 })
 	send(t, other, "get 1\n")
 	expect(t, other, "x\n")
 	f.spun.Store(true)
@@ -415,10 +395,10 @@ func TestShutdownWaitsForWhatIsInFlight(t *testing.T) {
 		defer cancel()
 		f.stop(ctx)
 	}()
-	expectEnd(t, idle)
+	routertest.ExpectEnd(t, idle)
 	f.hub.Answer(env.Conn, 0, &grid.Result{Value: []byte("in time")})
 	expect(t, busy, "in time\n")
-	expectEnd(t, busy)
+	routertest.ExpectEnd(t, busy)
 	<-ended
 	if n := f.hub.Cut.Load(); n != 0 {
 		t.Errorf("cut %d connections, want 0", n)
@@ -429,11 +409,11 @@ func TestShutdownCutsWhoDoesNotRead(t *testing.T) {
 	f := start(t)
 	c := f.dial(t)
 	send(t, c, "get 1000000000\n")
-	eventually(t, "a wait", func() bool { return f.hub.Waits.Load() == 1 })
+	routertest.Eventually(t, "a wait", func() bool { return f.hub.Waits.Load() == 1 })
 	moved := f.dial(t)
 	send(t, moved, "get 1000000000\n")
 	go func() { _, _ = io.WriteString(moved, more) }()
-	eventually(t, "the hand-off", func() bool { return f.hub.Streams.Load() == 1 })
+	routertest.Eventually(t, "the hand-off", func() bool { return f.hub.Streams.Load() == 1 })
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	f.stop(ctx) // hangs without Kill
@@ -458,7 +438,7 @@ func TestLastWords(t *testing.T) {
 		send(t, c, "more of it")
 		c.Close()
 	}
-	eventually(t, "all connections gone", func() bool { return f.hub.Conns.Load() == 0 })
+	routertest.Eventually(t, "all connections gone", func() bool { return f.hub.Conns.Load() == 0 })
 	if n := f.hub.Lingers.Load(); n != 2 || f.hub.LingersCut.Load() != 0 {
 		t.Errorf("%d lingered and %d were cut, want 2 and 0", n, f.hub.LingersCut.Load())
 	}
@@ -470,7 +450,7 @@ func TestLastWords(t *testing.T) {
 	for err := error(nil); err == nil; {
 		_, err = c.Write(make([]byte, 1<<16))
 	}
-	eventually(t, "the cut", func() bool { return f.hub.LingersCut.Load() == 1 && f.hub.Conns.Load() == 0 })
+	routertest.Eventually(t, "the cut", func() bool { return f.hub.LingersCut.Load() == 1 && f.hub.Conns.Load() == 0 })
 }
 
 func TestStall(t *testing.T) {
@@ -481,7 +461,7 @@ func TestStall(t *testing.T) {
 	const large = 64 << 20
 	send(t, dead, fmt.Sprintf("get %d\n", large))
 	send(t, slow, fmt.Sprintf("get %d\n", large))
-	eventually(t, "two waits", func() bool { return f.hub.Waits.Load() == 2 })
+	routertest.Eventually(t, "two waits", func() bool { return f.hub.Waits.Load() == 2 })
 	f.advance(router.StallTimeout)
 	if n := f.hub.Stalled.Load(); n != 0 {
 		t.Fatalf("%d stalled after exactly the time-out, want 0", n)
@@ -490,9 +470,9 @@ func TestStall(t *testing.T) {
 	if _, err := io.CopyN(io.Discard, slow, 8<<20); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a further wait", func() bool { return f.hub.Waits.Load() > 2 })
+	routertest.Eventually(t, "a further wait", func() bool { return f.hub.Waits.Load() > 2 })
 	f.advance(time.Millisecond)
-	eventually(t, "one left", func() bool { return f.hub.Conns.Load() == 2 })
+	routertest.Eventually(t, "one left", func() bool { return f.hub.Conns.Load() == 2 })
 	f.advance(router.StallTimeout - time.Millisecond)
 	if n, err := io.Copy(io.Discard, io.LimitReader(slow, large+1-8<<20)); n != large+1-8<<20 || err != nil {
 		t.Errorf("the slow client got %d bytes more (%v), want %d", n, err, large+1-8<<20)
@@ -517,7 +497,7 @@ func TestIdle(t *testing.T) {
 		t.Fatalf("%d were closed after exactly the time-out, want 0", n)
 	}
 	f.advance(time.Millisecond)
-	expectEnd(t, idle)
+	routertest.ExpectEnd(t, idle)
 	send(t, busy, "get 2\n")
 	expect(t, busy, "xx\n")
 	if n := f.hub.IdleKicks.Load(); n != 1 {
@@ -530,13 +510,13 @@ func TestLingerIsBoundedByTime(t *testing.T) {
 	c := f.dial(t)
 	send(t, c, "quit 1\n")
 	expect(t, c, "x\n")
-	expectEnd(t, c)
+	routertest.ExpectEnd(t, c)
 	f.advance(router.LingerTimeout)
 	if n := f.hub.Conns.Load(); n != 1 {
 		t.Fatalf("%d connections after exactly the time-out, want 1", n)
 	}
 	f.advance(time.Millisecond)
-	eventually(t, "the close", func() bool { return f.hub.Conns.Load() == 0 && f.hub.LingersCut.Load() == 1 })
+	routertest.Eventually(t, "the close", func() bool { return f.hub.Conns.Load() == 0 && f.hub.LingersCut.Load() == 1 })
 }
 
 // TestBuffers has clients that send halves of requests until there is no room for more. Small ones are not touched.
@@ -550,8 +530,8 @@ func TestBuffers(t *testing.T) {
 		c := f.dial(t)
 		_, _ = io.WriteString(c, half) // may fail: it is closed when it is one too many
 	}
-	eventually(t, "somebody is closed", func() bool { return f.hub.BufferCuts.Load() >= 10 })
-	eventually(t, "the others are kept", func() bool {
+	routertest.Eventually(t, "somebody is closed", func() bool { return f.hub.BufferCuts.Load() >= 10 })
+	routertest.Eventually(t, "the others are kept", func() bool {
 		n := f.hub.Buffered.Load()
 		return n <= limit && n > limit/2 && f.hub.Conns.Load() == 1+20-int64(f.hub.BufferCuts.Load())
 	})

@@ -5,7 +5,6 @@ import (
 	"context"
 	"io"
 	"net"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,14 +12,9 @@ import (
 	"github.com/latticed/latticed/protocols"
 	"github.com/latticed/latticed/router"
 	"github.com/latticed/latticed/router/loopback"
+	"github.com/latticed/latticed/router/routertest"
 	"github.com/latticed/latticed/router/stream"
 )
-
-// hand is a clock that is moved by hand.
-type hand struct{ ms atomic.Int64 }
-
-func (h *hand) Now() grid.Time          { return grid.Time{Wall: h.ms.Load(), Mono: h.ms.Load() * 1e6} }
-func (h *hand) advance(d time.Duration) { h.ms.Add(d.Milliseconds()) }
 
 // echo answers lines with themselves, `late` with what comes late, `quit` with a close, `boom` with a panic.
 type echo struct{ asked chan *protocols.Env }
@@ -72,7 +66,7 @@ func (s *session) Close() {}
 type fixture struct {
 	*echo
 	hub      *router.Hub
-	clock    hand
+	clock    routertest.Clock
 	streams  *stream.Server
 	listener *router.Listener
 	loop     *loopback.Listener
@@ -134,22 +128,6 @@ func ask(t *testing.T, c net.Conn, send, want string) {
 	}
 }
 
-func expectEnd(t *testing.T, c net.Conn) {
-	t.Helper()
-	if b, err := io.ReadAll(c); len(b) != 0 || err != nil {
-		t.Fatalf("got %.80q, %v, want the end", b, err)
-	}
-}
-
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s: did not happen", what)
-		}
-	}
-}
-
 // TestHandOffAtEveryByte takes connections over in every state that another driver may leave them in: a reply written to
 // any byte, input read to any byte, an answer taken or still to come.
 func TestHandOffAtEveryByte(t *testing.T) {
@@ -200,12 +178,12 @@ func TestWhoDoesNotRead(t *testing.T) {
 	}
 	// The pipe takes nothing until it is read. Whether the connection is writing yet cannot be seen, so time goes on in
 	// steps of less than the limit until it has been waiting for longer.
-	eventually(t, "the end", func() bool {
-		f.clock.advance(router.StallTimeout/2 + time.Second)
+	routertest.Eventually(t, "the end", func() bool {
+		f.clock.Advance(router.StallTimeout/2 + time.Second)
 		f.hub.Sweep()
 		return f.hub.Stalled.Load() == 1
 	})
-	expectEnd(t, c)
+	routertest.ExpectEnd(t, c)
 	ask(t, f.dial(t), "three\n", "three\n")
 }
 
@@ -216,16 +194,16 @@ func TestIdleAndPanic(t *testing.T) {
 	idle, busy, bad := f.dial(t), f.dial(t), f.dial(t)
 	ask(t, idle, "a\n", "a\n")
 	ask(t, bad, "boom\n", "")
-	expectEnd(t, bad)
-	f.clock.advance(timeout)
+	routertest.ExpectEnd(t, bad)
+	f.clock.Advance(timeout)
 	ask(t, busy, "a\n", "a\n")
 	f.hub.Sweep()
 	if n := f.hub.IdleKicks.Load(); n != 0 {
 		t.Fatalf("%d were closed after exactly the time-out, want 0", n)
 	}
-	f.clock.advance(time.Millisecond)
+	f.clock.Advance(time.Millisecond)
 	f.hub.Sweep()
-	expectEnd(t, idle)
+	routertest.ExpectEnd(t, idle)
 	ask(t, busy, "b\n", "b\n")
 	if i, p := f.hub.IdleKicks.Load(), f.hub.Panics.Load(); i != 1 || p != 1 {
 		t.Errorf("%d were idle and %d panicked, want 1 and 1", i, p)
@@ -239,9 +217,9 @@ func TestInboxIsBounded(t *testing.T) {
 	ask(t, c, "late\nx\n", "")
 	env := <-f.asked // its reply to x is not read: the session is not stepped on
 	value := make([]byte, grid.StreamMin)
-	eventually(t, "the close", func() bool {
+	routertest.Eventually(t, "the close", func() bool {
 		f.hub.Answer(env.Conn, 0, &grid.Result{Value: value})
 		return f.hub.Overflows.Load() == 1
 	})
-	eventually(t, "it is gone", func() bool { return f.hub.Conns.Load() == 0 })
+	routertest.Eventually(t, "it is gone", func() bool { return f.hub.Conns.Load() == 0 })
 }

@@ -122,21 +122,6 @@ func (w *work) sendBlob(m *message) (next protocols.Next, done bool) {
 	return 0, false
 }
 
-// date is a Date field as it was last written.
-type date struct {
-	second int64
-	text   []byte
-}
-
-func (p *Protocol) dateOf(ms int64) []byte {
-	d := p.date.Load()
-	if d == nil || d.second != ms/1000 {
-		d = &date{second: ms / 1000, text: rest.AppendDate(nil, ms)}
-		p.date.Store(d)
-	}
-	return d.text
-}
-
 // appendHead appends status line and fields. What is about the connection is decided here, the rest was by rest.
 func (p *Protocol) appendHead(dst []byte, m *message, now int64) []byte {
 	status := m.Res.StatusCode()
@@ -145,7 +130,7 @@ func (p *Protocol) appendHead(dst []byte, m *message, now int64) []byte {
 	dst = append(dst, ' ')
 	dst = append(dst, fasthttp.StatusMessage(status)...)
 	dst = append(dst, "\r\nDate: "...)
-	dst = append(dst, p.dateOf(now)...)
+	dst = append(dst, p.opt.Service.Date(now)...)
 	dst = append(dst, '\r', '\n')
 	for name, value := range m.Res.All() {
 		dst = append(dst, name...)
@@ -154,7 +139,7 @@ func (p *Protocol) appendHead(dst []byte, m *message, now int64) []byte {
 		dst = append(dst, '\r', '\n')
 	}
 	switch {
-	case status < 200 || status == fasthttp.StatusNoContent || status == fasthttp.StatusNotModified:
+	case !m.HasContent():
 	case m.Length < 0 && m.minor > 0:
 		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
 	case m.Length >= 0:

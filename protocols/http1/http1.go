@@ -9,7 +9,6 @@ package http1
 import (
 	"bytes"
 	"sync"
-	"sync/atomic"
 
 	"github.com/latticed/latticed/protocols"
 	"github.com/latticed/latticed/protocols/http2"
@@ -46,8 +45,7 @@ func (p *Protocol) upgrade(list []byte) protocols.Protocol {
 // Protocol implements protocols.Protocol. One serves all connections.
 type Protocol struct {
 	opt  Options
-	pool sync.Pool            // of *message
-	date atomic.Pointer[date] // the last one written
+	pool sync.Pool // of *message
 }
 
 // New returns the protocol.

@@ -126,12 +126,9 @@ func appendField(dst, name, value []byte) []byte {
 func (s *session) appendAnswer(dst []byte, x *rest.Exchange, now int64) []byte {
 	status := x.Res.StatusCode()
 	dst = appendStatus(dst, status)
-	if second := now / 1000; second != s.dateOf || len(s.date) == 0 {
-		s.dateOf, s.date = second, rest.AppendDate(s.date[:0], now)
-	}
-	dst = appendField(dst, nameDate, s.date)
+	dst = appendField(dst, nameDate, s.p.opt.Service.Date(now))
 	dst = appendFields(dst, &x.Res)
-	if hasLength(status) && x.Length >= 0 {
+	if x.HasContent() && x.Length >= 0 {
 		s.number = strconv.AppendInt(s.number[:0], int64(x.Length), 10)
 		dst = appendField(dst, nameLength, s.number)
 	}
@@ -146,6 +143,3 @@ func appendFields(dst []byte, h *fasthttp.ResponseHeader) []byte {
 }
 
 var nameDate, nameLength = []byte("date"), []byte("content-length")
-
-// hasLength tells whether an answer of this status says how long it is.
-func hasLength(status int) bool { return status >= 200 && status != 204 && status != 304 }

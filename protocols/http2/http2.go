@@ -147,8 +147,6 @@ type session struct {
 	inData bool
 
 	calm   calm
-	dateOf int64
-	date   []byte
 	number []byte
 	fields []byte // scratch for an answer's head
 }

@@ -787,11 +787,11 @@ func (x *Exchange) ages() {
 }
 
 func (x *Exchange) setDate(name string, ms int64) {
-	x.stamp = AppendDate(x.stamp[:0], ms)
+	x.stamp = appendDate(x.stamp[:0], ms)
 	x.set(name, x.stamp)
 }
 
-// AppendDate appends a date as header fields have it; ms is since 1970.
-func AppendDate(dst []byte, ms int64) []byte {
+// appendDate appends a date as header fields have it; ms is since 1970.
+func appendDate(dst []byte, ms int64) []byte {
 	return time.UnixMilli(ms).UTC().AppendFormat(dst, "Mon, 02 Jan 2006 15:04:05 GMT")
 }

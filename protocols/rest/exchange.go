@@ -391,6 +391,13 @@ func (x *Exchange) Keep() {
 	}
 }
 
+// HasContent tells whether the answer's status is one of those with content, so that something has to say how long it is:
+// Length, or the framing (RFC 9110 section 8.6).
+func (x *Exchange) HasContent() bool {
+	status := x.Res.StatusCode()
+	return status >= 200 && status != fasthttp.StatusNoContent && status != fasthttp.StatusNotModified
+}
+
 // plain answers with a status and no body.
 func (x *Exchange) plain(status int) {
 	x.Res.SetStatusCode(status)

@@ -49,6 +49,7 @@ type Service struct {
 	opt       Options
 	collected atomic.Int64 // bytes of bodies held, of MaxCollect
 
+	date      atomic.Pointer[date] // the last one written
 	squeezes  squeezes
 	gathering sync.Mutex // guards last
 	last      gathering
@@ -100,6 +101,22 @@ func New(o Options) *Service {
 		o.Host = func() Host { return Host{Version: "unknown", Node: "local", Caches: []string{"default"}} }
 	}
 	return &Service{opt: o}
+}
+
+// date is a Date field as it was last written.
+type date struct {
+	second int64
+	text   []byte
+}
+
+// Date returns what an answer's Date field says at ms since 1970. It is not to be changed.
+func (s *Service) Date(ms int64) []byte {
+	d := s.date.Load()
+	if d == nil || d.second != ms/1000 {
+		d = &date{second: ms / 1000, text: appendDate(nil, ms)}
+		s.date.Store(d)
+	}
+	return d.text
 }
 
 // Peer is what the exchanges of one connection have in common. A framing keeps one for each connection.

@@ -13,8 +13,12 @@ import (
 	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/latticed/latticed/grid"
+	"github.com/latticed/latticed/grid/gridtest"
 	"github.com/latticed/latticed/protocols"
+	"github.com/latticed/latticed/protocols/http1"
 	"github.com/latticed/latticed/protocols/prototest"
+	"github.com/latticed/latticed/protocols/rest"
 )
 
 func squeezed(t *testing.T, coding, value string) string {
@@ -89,6 +93,27 @@ func TestContentCodings(t *testing.T) {
 	}
 	f(512, "gzip", "")                             // shorter than what a packet takes anyway
 	f(4096, "gzip", "", "Content-Type: image/png") // it is compressed already
+}
+
+// TestBombsAreNotForLoops has a few bytes stand for many: no more than 256 KiB of them are inflated on an event loop.
+func TestBombsAreNotForLoops(t *testing.T) {
+	for _, coding := range []string{"gzip", "deflate", "raw deflate", "zstd"} {
+		for _, test := range []struct {
+			size int
+			want protocols.Next
+		}{{256 << 10, protocols.More}, {256<<10 + 1, protocols.HandOff}, {5 << 20, protocols.HandOff}} {
+			env := &protocols.Env{Caches: gridtest.NewModel(gridtest.Options{}), Limits: protocols.DefaultLimits}
+			session := http1.New(http1.Options{Service: rest.New(rest.Options{})}).Open(env)
+			turn := protocols.Turn{
+				In:  []byte(put("k", squeezed(t, coding, strings.Repeat("v", test.size)), "Content-Encoding: "+strings.TrimPrefix(coding, "raw "))),
+				Now: grid.Time{Wall: 1}, Batch: grid.NewBatch(1 << 20), Room: 1 << 20,
+			}
+			if p := session.Step(&turn); p.Next != test.want {
+				t.Errorf("%s, %d bytes: Next %d, want %d; %.100q", coding, test.size, p.Next, test.want, turn.Out)
+			}
+			session.Close()
+		}
+	}
 }
 
 func TestCompressedRequests(t *testing.T) {

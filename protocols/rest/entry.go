@@ -382,23 +382,28 @@ func (x *Exchange) seconds(f field) int64 {
 
 // collected goes on when the whole body is in x.in.
 func collected(x *Exchange) {
-	if x.has&(1<<fContentEncoding) != 0 && len(x.in) > grid.StreamMin {
-		x.State, x.Alone, x.Heavy = Working, true, true
-		x.work = func(x *Exchange, _ grid.Ticket) bool {
-			x.State = Receiving
+	if x.has&(1<<fContentEncoding) == 0 {
+		stored(x)
+		return
+	}
+	if len(x.in) <= grid.StreamMin && x.decoded(min(x.mostDecoded(), loopInflate)) {
+		if x.State == Receiving {
 			stored(x)
-			return true
 		}
 		return
 	}
-	stored(x)
+	x.State, x.Alone, x.Heavy = Working, true, true
+	x.work = func(x *Exchange, _ grid.Ticket) bool {
+		x.State = Receiving
+		if x.decoded(x.mostDecoded()); x.State == Receiving {
+			stored(x)
+		}
+		return true
+	}
 }
 
 // stored turns what came into what is stored, and goes on with that.
 func stored(x *Exchange) {
-	if !x.decoded() {
-		return
-	}
 	var v []byte
 	var err error
 	switch {

@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"time"
+
 	"github.com/latticed/latticed/conf"
 	"github.com/latticed/latticed/grid"
 )
@@ -41,6 +43,25 @@ func (d *Daemon) rebudget(c *conf.Config) {
 		return
 	}
 	d.memory.Store(c.Memory)
+}
+
+// enough is how many sweeps there must be with all memory given before the operator hears that it is: when there is some more,
+// the store finds out only with use that it is not all.
+const enough = int(time.Minute / sweepEvery)
+
+// shortage tells the operator that the system refuses memory below the limit, and when that is over. refused is in bytes.
+// left is what the last call returned: 0, or the sweeps until it is over.
+func (d *Daemon) shortage(refused uint64, left int) int {
+	switch {
+	case refused > 0:
+		if left == 0 {
+			d.log.Warn().Str("refused", conf.FormatSize(refused)).Msg("the system refuses memory that the limit allows; evicting as if there were so much less, and asking again. Lower memory, or see what else takes it (limits on address space, overcommit)")
+		}
+		return enough
+	case left == 1:
+		d.log.Info().Msg("the system gives all memory that the limit allows again")
+	}
+	return max(0, left-1)
 }
 
 // bounded is a grid whose limit cannot be set to what the machine does not have.

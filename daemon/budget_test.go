@@ -1,7 +1,11 @@
 package daemon
 
 import (
+	"bytes"
+	"strings"
 	"testing"
+
+	"github.com/rs/zerolog"
 
 	"github.com/latticed/latticed/conf"
 )
@@ -27,4 +31,29 @@ func TestDivide(t *testing.T) {
 			last = b
 		}
 	}
+}
+
+// The operator hears once of memory that the system refuses, however often it gives some for a moment.
+func TestShortage(t *testing.T) {
+	var log bytes.Buffer
+	d := &Daemon{log: zerolog.New(&log)}
+	left := 0
+	pass := func(refused uint64, sweeps int, want string) {
+		t.Helper()
+		log.Reset()
+		for range sweeps {
+			left = d.shortage(refused, left)
+		}
+		if got := log.String(); strings.Count(got, "\n") != min(len(want), 1) || !strings.Contains(got, want) {
+			t.Errorf("%d refused for %d sweeps: got %q, want one line with %q", refused, sweeps, got, want)
+		}
+	}
+	pass(0, 2*enough, "")
+	pass(3<<30, 1, `"refused":"3GiB"`)
+	pass(3<<30, 2*enough, "")
+	pass(0, enough-1, "")
+	pass(1, 2, "")
+	pass(0, enough, "gives all memory")
+	pass(0, enough, "")
+	pass(1, 1, "refuses")
 }

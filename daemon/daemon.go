@@ -265,7 +265,7 @@ const (
 func (d *Daemon) sweep() {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
-	off := false
+	off, short := false, 0
 	for n := 0; ; n++ {
 		select {
 		case <-d.stop:
@@ -274,6 +274,7 @@ func (d *Daemon) sweep() {
 		}
 		off = d.follow(off)
 		d.store.Sweep(d.clock.Now(), sweepRecords)
+		short = d.shortage(d.store.Refused(), short)
 		if n%5 == 0 {
 			d.hub.Sweep()
 		}

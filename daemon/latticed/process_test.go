@@ -47,7 +47,13 @@ func command(env []string, args ...string) *exec.Cmd {
 // run starts latticed and waits until it says where it listens.
 func run(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
-	p := &process{cmd: command(env, args...), stderr: &bytes.Buffer{}}
+	return start(t, command(env, args...))
+}
+
+// start is run for a command that is made already.
+func start(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{cmd: cmd, stderr: &bytes.Buffer{}}
 	p.cmd.Stderr = p.stderr
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {

@@ -56,6 +56,15 @@ func (s *Store) SetLimit(limit uint64) bool {
 	return true
 }
 
+// Refused is how many bytes of the limit the system refuses to give. The store makes do with the rest and evicts as if that were
+// the limit; each Sweep asks again.
+func (s *Store) Refused() uint64 {
+	a := s.a
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return uint64(max(0, a.target-a.given)) * uint64(a.segSize()+infoSize)
+}
+
 // Stats implements grid.Admin. Memory and Limit are the store's, which all caches share, but where a cache has a bound on
 // its bytes of its own.
 func (c *cache) Stats(st *grid.Stats, _ grid.Time) {

@@ -27,11 +27,14 @@ type arena struct {
 	first uint32 // the first log segment behind info
 	warm  int    // free log segments that stay resident
 
+	commits func(mem []byte) error // commit, but for tests
+
 	ready atomic.Uint64 // bytes from the beginning that are committed
 
 	mu     sync.Mutex
 	limit  atomic.Int64 // log segments that may be taken; changed with mu locked
 	target int          // what limit is on its way down to
+	given  int          // the most that there can be as long as the system refuses memory
 	used   int          // that are
 	top    uint32       // the first that never was
 	freed  []uint32     // taken once and free again
@@ -66,6 +69,7 @@ const (
 	minSegShift = 15
 	maxSegShift = 20
 	commitStep  = 32 << 20
+	commitLeast = 1 << 20 // asked for when the system refuses a whole step
 )
 
 // shape says how many shards and how large log segments suit a limit.
@@ -76,7 +80,7 @@ func shape(limit int) (shards int, shift uint) {
 }
 
 func newArena(limit uint64, shift uint, heap bool) (*arena, error) {
-	a := &arena{shift: shift, heap: heap}
+	a := &arena{shift: shift, heap: heap, commits: commit, given: math.MaxInt}
 	seg := 1 << shift
 	want := limit
 	switch {
@@ -113,7 +117,7 @@ func newArena(limit uint64, shift uint, heap bool) (*arena, error) {
 	}
 	a.huge = limit >= 64<<20
 	if err := a.commit(uint64(a.top) << shift); err != nil {
-		return nil, fmt.Errorf("grid/store: commit the first %d bytes of the arena: %w", a.top<<shift, err)
+		return nil, fmt.Errorf("grid/store: the system refuses the first %d bytes of memory: %w; lower the memory limit, or let the system give more", a.top<<shift, err)
 	}
 	a.pages.init(a)
 	if !a.setLimit(limit) {
@@ -132,15 +136,43 @@ func (a *arena) commit(end uint64) error {
 	if end <= from {
 		return nil
 	}
-	end = min(uint64(len(a.mem)), (end+commitStep-1)/commitStep*commitStep)
-	if err := commit(a.mem[from:end]); err != nil {
+	upTo := func(step uint64) []byte {
+		return a.mem[from:min(uint64(len(a.mem)), (end+step-1)/step*step)]
+	}
+	mem := upTo(commitStep)
+	err := a.commits(mem)
+	if err != nil {
+		mem = upTo(commitLeast)
+		err = a.commits(mem)
+	}
+	if err != nil {
 		return err
 	}
 	if a.huge {
-		huge(a.mem[from:end])
+		huge(mem)
 	}
-	a.ready.Store(end)
+	a.ready.Store(from + uint64(len(mem)))
 	return nil
+}
+
+// extend makes the log segment at the top usable and as many behind it. False: the system refuses memory for all of them.
+// The limit is then as if it were what there is; Sweep asks again. mu is locked.
+func (a *arena) extend(behind int) bool {
+	seg := min(int(a.top)+1+behind, len(a.info))
+	if a.commit(uint64(seg)<<a.shift) == nil {
+		return true
+	}
+	a.given = int(a.ready.Load()>>a.shift) - int(a.first)
+	a.lower()
+	return false
+}
+
+// retry asks for memory again that the system refused.
+func (a *arena) retry() {
+	if a.given < math.MaxInt && a.commit(a.ready.Load()+1) == nil {
+		a.given = math.MaxInt
+		a.lower()
+	}
 }
 
 func (a *arena) segSize() int { return 1 << a.shift }
@@ -155,7 +187,7 @@ func (a *arena) setLimit(limit uint64) bool {
 	}
 	n = max(n, 1)
 	a.target = n
-	if n > a.most() {
+	if n = min(n, a.given); n > a.most() {
 		a.limit.Store(int64(n))
 	}
 	a.warm = n/32 + 4
@@ -163,16 +195,17 @@ func (a *arena) setLimit(limit uint64) bool {
 	return true
 }
 
-// lower brings limit down to its target, or while more is taken, to that and what is for moving, and tells whether it has
+// lower brings limit to its target, down or back up after the system has refused memory, or while more is taken, to that and what is for moving, and tells whether it has
 // come there. It comes down no faster, so that an op that needs room need not make all of that room at once. mu is locked.
 func (a *arena) lower() bool {
-	n := a.target
+	aim := min(a.target, a.given)
+	n := aim
 	if a.used > n {
-		n = min(a.most(), a.used+a.hard())
+		n = min(a.most(), a.used+a.hard(), a.given)
 	}
 	a.limit.Store(int64(n))
 	a.count()
-	return n == a.target
+	return n == aim
 }
 
 // lowered is lower for who has not locked mu.
@@ -212,11 +245,15 @@ func (a *arena) take(moving bool) uint32 {
 }
 
 func (a *arena) takeLocked(moving bool) (seg uint32) {
-	room := a.most() - a.used
+	least := 0 // what has to be left
 	if !moving {
-		room -= a.hard()
+		least = a.hard()
 	}
-	if room <= 0 {
+	// what is for moving is asked for before it is needed: when the system has nothing more, there must be some
+	if a.most()-a.used > least && len(a.freed)+len(a.cold) == 0 && int(a.top) < len(a.info) {
+		a.extend(least)
+	}
+	if a.most()-a.used <= least {
 		return 0
 	}
 	switch {
@@ -226,7 +263,7 @@ func (a *arena) takeLocked(moving bool) (seg uint32) {
 	case len(a.cold) > 0:
 		seg = a.cold[len(a.cold)-1]
 		a.cold = a.cold[:len(a.cold)-1]
-	case int(a.top) < len(a.info) && a.commit(uint64(a.top+1)<<a.shift) == nil:
+	case int(a.top) < len(a.info) && uint64(a.top+1)<<a.shift <= a.ready.Load():
 		seg = a.top
 		a.top++
 	default:
@@ -250,10 +287,12 @@ func (a *arena) giveLocked(seg uint32) {
 	a.count()
 }
 
-// cool gives the memory of free log segments back to the system, but for some that will be wanted soon.
+// cool gives the memory of free log segments back to the system, but for some that will be wanted soon. It also asks for
+// memory again that the system refused.
 func (a *arena) cool() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.retry()
 	keep := min(a.warm, max(0, a.most()-a.used))
 	for n := 0; len(a.freed) > keep && n < 64; n++ {
 		seg := a.freed[0]

@@ -29,7 +29,8 @@
 //
 // Options.Limit bounds log segments, whatever they are used for, and the 64 bytes known about each. A few of them are
 // kept free: eviction moves what is worth keeping into them. Free ones are given back to the system by Sweep but for a
-// thirty-second of the limit. What is outside the limit is small and does not grow with entries: per shard 6 KiB, most of it
+// thirty-second of the limit. When the system refuses memory below the limit, what it gave is the limit until it gives more.
+// What is outside the limit is small and does not grow with entries: per shard 6 KiB, most of it
 // statistics, and up to 80 KiB of scratch, and about a byte an entry for the ghosts.
 //
 // # Locks

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"math"
@@ -122,6 +123,9 @@ func New(o Options) (*Store, error) {
 		s: s, a: a, maxValue: maxValue, noEvict: o.NoEvict, seed: maphash.MakeSeed(), segments: uint64(segments), segment: o.Segment,
 	}
 	if !s.init(shards) {
+		if s.Refused() > 0 {
+			return nil, errors.New("grid/store: the system refuses memory; lower the memory limit, or let the system give more")
+		}
 		return nil, fmt.Errorf("grid/store: a limit of %d bytes is too low", limit)
 	}
 	s.enlist(map[string]*cache{defaultName: s.cache})

@@ -220,7 +220,10 @@ type Late interface {
 type Slot interface {
 	Window() []byte // the next contiguous bytes to fill; empty: none yet (remote owner), Park until Late.Wake
 	Wrote(n int)    // the first n bytes of the last Window are filled
-	Abort()         // instead of Do
+	// Resize makes the whole value size bytes long, for who did not know at Reserve: longer than what is filled, or just as
+	// long. Do wants it filled. Codes as of Reserve; another than OK leaves the slot as it is. The last Window is void.
+	Resize(size int, t Ticket) Code
+	Abort() // instead of Do
 }
 
 // Blob is one version of one large value, whole and unchanging until Close, whatever happens to the entry.

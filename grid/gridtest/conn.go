@@ -208,6 +208,33 @@ func (c *conn) reserve(key string, value []byte, flags uint32) (grid.Slot, grid.
 	return s, code
 }
 
+// reserveBit is reserve for who does not know how long the value will be: it reserves first bytes of it, and then so many more,
+// until all of it is there, and gives back what it has too much.
+func (c *conn) reserveBit(key string, value []byte, flags uint32, first, more int) (grid.Slot, grid.Code) {
+	c.t.Helper()
+	size := min(first, len(value))
+	s, code := c.reserve(key, value[:size], flags)
+	for filled := size; code == grid.OK && filled < len(value); {
+		if size += more; size < filled {
+			c.fatalf("a Slot of %d bytes is filled with %d", size, filled)
+		}
+		if code = s.Resize(size, c.ticket()); code == grid.OK {
+			part := value[filled:min(size, len(value))]
+			c.fill(s, part)
+			filled += len(part)
+		}
+	}
+	if code == grid.OK {
+		if code = s.Resize(len(value), c.ticket()); code == grid.OK {
+			return s, code
+		}
+	}
+	if s != nil {
+		s.Abort()
+	}
+	return nil, code
+}
+
 func (c *conn) fill(s grid.Slot, value []byte) {
 	c.t.Helper()
 	for len(value) > 0 {

@@ -286,7 +286,7 @@ func (c *lateCache) Reserve(op *grid.Op, size int, t grid.Ticket) (grid.Slot, gr
 	if code != grid.OK || !c.l.Slow {
 		return s, code
 	}
-	return &lateSlot{inner: s, left: size, tap: tap{l: c.l, conn: t.Conn, late: t.Late}}, code
+	return &lateSlot{inner: s, size: size, tap: tap{l: c.l, conn: t.Conn, late: t.Late}}, code
 }
 
 // tap lets bytes through bit by bit: whenever nothing more is open it posts a wake-up that opens some more.
@@ -317,11 +317,11 @@ type lateSlot struct {
 	inner   grid.Slot
 	tap     tap
 	written int
-	left    int
+	size    int
 }
 
 func (s *lateSlot) Window() []byte {
-	if s.left == 0 {
+	if s.written == s.size {
 		return nil
 	}
 	w := s.inner.Window()
@@ -332,7 +332,18 @@ func (s *lateSlot) Window() []byte {
 func (s *lateSlot) Wrote(n int) {
 	s.inner.Wrote(n)
 	s.written += n
-	s.left -= n
+}
+
+func (s *lateSlot) Resize(size int, t grid.Ticket) grid.Code {
+	s.tap.l.mu.Lock()
+	s.tap.l.advance(t.Now)
+	t.Now = s.tap.l.now
+	s.tap.l.mu.Unlock()
+	code := s.inner.Resize(size, t)
+	if code == grid.OK {
+		s.size = size
+	}
+	return code
 }
 
 func (s *lateSlot) Abort() { s.inner.Abort() }

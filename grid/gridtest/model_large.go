@@ -7,6 +7,8 @@ type slot struct {
 	m      *Model
 	b      []byte
 	filled int
+	key    int // length
+	flags  uint32
 	charge int
 	done   bool // under m.mu
 }
@@ -19,16 +21,43 @@ func (m *Model) Reserve(op *grid.Op, size int, t grid.Ticket) (grid.Slot, grid.C
 	if size > m.opt.MaxValue || len(op.Key) > grid.MaxKey {
 		return nil, grid.TooLarge
 	}
-	charge := grid.Charge(len(op.Key), size, op.Flags)
-	if held := m.stats.Reserved + m.stats.PinnedDead; m.opt.MaxPinned != 0 && held != 0 && held+uint64(charge) > m.opt.MaxPinned {
+	s := &slot{m: m, b: make([]byte, size), key: len(op.Key), flags: op.Flags}
+	if code := m.reserve(s, size, t); code != grid.OK {
+		return nil, code
+	}
+	return s, grid.OK
+}
+
+// reserve changes what s has reserved to what a value of size bytes takes.
+func (m *Model) reserve(s *slot, size int, t grid.Ticket) grid.Code {
+	charge := grid.Charge(s.key, size, s.flags)
+	others := m.stats.Reserved + m.stats.PinnedDead - uint64(s.charge)
+	if m.opt.MaxPinned != 0 && charge > s.charge && others != 0 && others+uint64(charge) > m.opt.MaxPinned {
 		m.stats.ReserveBusy++
-		return nil, grid.Busy
+		return grid.Busy
 	}
-	if !m.fits(charge, 0, t.Now.Wall) {
-		return nil, grid.Full
+	if charge > s.charge && !m.fits(charge-s.charge, 0, t.Now.Wall) {
+		return grid.Full
 	}
-	m.stats.Reserved += uint64(charge)
-	return &slot{m: m, b: make([]byte, size), charge: charge}, grid.OK
+	m.stats.Reserved += uint64(charge) - uint64(s.charge)
+	s.charge = charge
+	return grid.OK
+}
+
+func (s *slot) Resize(size int, t grid.Ticket) grid.Code {
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	switch {
+	case s.done || size < s.filled:
+		panic("BUG: Resize of a Slot that ended, or below what is filled")
+	case size > s.m.opt.MaxValue:
+		return grid.TooLarge
+	}
+	code := s.m.reserve(s, size, t)
+	if code == grid.OK {
+		s.b = append(make([]byte, 0, size), s.b[:s.filled]...)[:size]
+	}
+	return code
 }
 
 func (s *slot) Window() []byte {

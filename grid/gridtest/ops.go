@@ -98,8 +98,12 @@ func (d *duel) round(n int) {
 		if op.Body != nil {
 			value := op.Value
 			key, flags := string(op.Key), op.Flags
-			a, codeA := d.model.reserve(key, value, flags)
-			b, codeB := d.other.reserve(key, value, flags)
+			first, more := len(value), 1
+			if d.choices.pick(3) == 0 {
+				first, more = oneOf(d, 1, 4000, 20_000), oneOf(d, 4096, 10_000, 300_000)
+			}
+			a, codeA := d.model.reserveBit(key, value, flags, first, more)
+			b, codeB := d.other.reserveBit(key, value, flags, first, more)
 			if codeA != codeB {
 				d.fatalf("Reserve %d bytes for %.20q: got code %d, want %d", len(value), key, codeB, codeA)
 			}

@@ -27,6 +27,7 @@ func TestCaches(t *testing.T, open func(t *testing.T, o Options) grid.Caches) {
 		{"LargeEndsBatch", testLargeEndsBatch},
 		{"LargeReplaced", testLargeReplaced},
 		{"Reservations", testReservations},
+		{"Growing", testGrowing},
 		{"Bounded", testBounded},
 		{"Scan", testScan},
 		{"Counters", testCounters},
@@ -257,6 +258,77 @@ func testReservations(t *testing.T, open func(t *testing.T, o Options) grid.Cach
 		t.Errorf("got %d bytes pinned, want 0", s.PinnedDead)
 	}
 	c.store("k", value)
+}
+
+// testGrowing fills slots whose size is not known before: they grow and shrink, bytes stay what they are, what they do not need
+// they give back, and what they cannot have leaves them as they are.
+func testGrowing(t *testing.T, open func(t *testing.T, o Options) grid.Caches) {
+	const most = 1_000_000
+	c := newConn(t, open(t, Options{MaxValue: 400_000, Limit: 1 << 30, MaxPinned: most}), 1)
+	value := pattern(5, 300_000)
+	reserved := func() int { return int(c.stats().Reserved) }
+	for _, test := range []struct{ first, more int }{{1, 1000}, {4064, 4064}, {4096, 4096}, {20_000, 100_000}, {299_999, 1}, {300_000, 1}, {16_385, 283_616}} {
+		s, code := c.reserveBit("k", value, 0, test.first, test.more)
+		if code != grid.OK {
+			c.fatalf("%+v: got code %d, want OK", test, code)
+		}
+		if got, want := reserved(), grid.Charge(1, len(value), 0); got != want {
+			c.fatalf("%+v: got %d bytes reserved, want %d", test, got, want)
+		}
+		c.want(grid.Op{Kind: grid.Put, Key: []byte("k"), Body: s}, grid.OK)
+		c.has("k", value)
+	}
+	s, code := c.reserve("k", value[:100_000], 0)
+	if code != grid.OK {
+		c.fatalf("Reserve: got code %d, want OK", code)
+	}
+	before := reserved()
+	others := []grid.Slot{}
+	for range 2 {
+		o, code := c.reserve("other", value, 0)
+		if code != grid.OK {
+			c.fatalf("Reserve: got code %d, want OK", code)
+		}
+		others = append(others, o)
+	}
+	if code := s.Resize(400_001, c.ticket()); code != grid.TooLarge {
+		t.Errorf("Resize over the limit for one value: got code %d, want TooLarge", code)
+	}
+	if code := s.Resize(399_000, c.ticket()); code != grid.OK {
+		t.Errorf("Resize within what may be reserved: got code %d, want OK", code)
+	}
+	if code := s.Resize(100_000, c.ticket()); code != grid.OK {
+		t.Errorf("Resize to what is filled: got code %d, want OK", code)
+	}
+	if o, code := c.reserve("other", value[:200_000], 0); code != grid.OK {
+		c.fatalf("Reserve: got code %d, want OK", code)
+	} else {
+		others = append(others, o)
+	}
+	if code := s.Resize(300_000, c.ticket()); code != grid.Busy {
+		t.Errorf("Resize beyond what may be reserved: got code %d, want Busy", code)
+	}
+	for _, o := range others {
+		o.Abort()
+	}
+	if got := reserved(); got != before {
+		t.Errorf("got %d bytes reserved, want %d as before", got, before)
+	}
+	if code := s.Resize(200_000, c.ticket()); code != grid.OK {
+		t.Errorf("Resize: got code %d, want OK", code)
+	}
+	c.fill(s, value[100_000:200_000])
+	c.want(grid.Op{Kind: grid.Put, Key: []byte("k"), Body: s}, grid.OK)
+	c.has("k", value[:200_000])
+	c.want(grid.Op{Kind: grid.Remove, Key: []byte("k")}, grid.OK)
+	s, _ = c.reserve("k", value[:1], 0)
+	if code := s.Resize(300_000, c.ticket()); code != grid.OK {
+		t.Errorf("Resize: got code %d, want OK", code)
+	}
+	s.Abort()
+	if st := c.stats(); st.Reserved != 0 || st.Entries != 0 {
+		t.Errorf("got %d bytes reserved and %d entries, want none", st.Reserved, st.Entries)
+	}
 }
 
 // testBounded stores more than fits: the limit holds at every moment, and room that is given back is there.

@@ -62,6 +62,8 @@ type slot struct {
 	c      *cache
 	at     cursor
 	filled int
+	key    int // length
+	flags  uint32
 	charge int64
 }
 
@@ -70,48 +72,85 @@ func (c *cache) Reserve(op *grid.Op, size int, t grid.Ticket) (grid.Slot, grid.C
 	if c.closed.Load() {
 		return nil, grid.Denied
 	}
-	if size > c.maxValue || len(op.Key) > grid.MaxKey {
+	if len(op.Key) > grid.MaxKey {
 		return nil, grid.TooLarge
 	}
-	if most := c.bounds.maxBytes.Load(); most != 0 && int64(len(op.Key)+size+Overhead) > most {
-		return nil, c.full(op, size)
+	w := &slot{c: c, key: len(op.Key), flags: op.Flags}
+	run := uint64(0)
+	code := w.reserve(size, pagesFor(size), t, func() bool {
+		run = c.a.newRun(size)
+		return run != 0
+	})
+	if code != grid.OK {
+		return nil, code
 	}
-	charge := int64(grid.Charge(len(op.Key), size, op.Flags))
-	c.reserved.Add(charge)
-	held := c.s.held.Add(charge)
-	if held > c.s.maxPinned.Load() && held != charge { // a single one may be larger than the bound
-		c.reserve(-charge)
+	w.at = c.a.start(run)
+	return w, grid.OK
+}
+
+// reserve changes the reservation to what a value of size bytes takes. take takes the pages, of which it wants so many.
+func (w *slot) reserve(size, pages int, t grid.Ticket, take func() bool) grid.Code {
+	c := w.c
+	if c.closed.Load() {
+		return grid.Denied
+	}
+	if size > c.maxValue {
+		return grid.TooLarge
+	}
+	if most := c.bounds.maxBytes.Load(); most != 0 && int64(w.key+size+Overhead) > most {
+		return w.full(size)
+	}
+	charge := int64(grid.Charge(w.key, size, w.flags))
+	more := charge - w.charge
+	held := c.reserve(more)
+	if more > 0 && held > c.s.maxPinned.Load() && held != charge { // a single one may be larger than the bound
+		c.reserve(-more)
 		c.busy.Add(1)
-		return nil, grid.Busy
+		return grid.Busy
 	}
 	c.tick(t.Now.Wall)
 	for range attempts {
-		if run := c.a.newRun(size); run != 0 {
-			return &slot{c: c, at: c.a.start(run), charge: charge}, grid.OK
+		if take() {
+			w.charge = charge
+			return grid.OK
 		}
-		if !c.s.makeRoom(need{pages: pagesFor(size)}, t.Now.Wall) {
+		if !c.s.makeRoom(need{pages: pages}, t.Now.Wall) {
 			break
 		}
 	}
-	c.reserve(-charge)
+	c.reserve(-more)
 	if c.closed.Load() {
-		return nil, grid.Denied
+		return grid.Denied
 	}
-	return nil, c.full(op, size)
+	return w.full(size)
 }
 
-func (c *cache) reserve(charge int64) {
+// reserve counts a reservation and returns what is held now.
+func (c *cache) reserve(charge int64) (held int64) {
 	c.reserved.Add(charge)
-	c.s.held.Add(charge)
+	return c.s.held.Add(charge)
 }
 
 // full counts a reservation that there is no room for.
-func (c *cache) full(op *grid.Op, size int) grid.Code {
-	sh := &c.shards[0]
+func (w *slot) full(size int) grid.Code {
+	sh := &w.c.shards[0]
 	sh.mu.Lock()
-	sh.classes[grid.Class(grid.Charge(len(op.Key), size, op.Flags))].NoMemory++
+	sh.classes[grid.Class(grid.Charge(w.key, size, w.flags))].NoMemory++
 	sh.mu.Unlock()
 	return grid.Full
+}
+
+// Resize implements grid.Slot: the run gets further extents, or gives back what it does not need.
+func (w *slot) Resize(size int, t grid.Ticket) grid.Code {
+	run, a := w.at.run, w.c.a
+	if run == 0 || size < w.filled {
+		panic("BUG: Resize of a Slot that ended, or below what is filled")
+	}
+	code := w.reserve(size, pagesFor(max(0, size-w.at.size)), t, func() bool { return a.resizeRun(run, size) })
+	if code == grid.OK {
+		w.at = a.start(run)
+	}
+	return code
 }
 
 func (w *slot) Window() []byte { return w.at.at(w.c.a, w.filled) }

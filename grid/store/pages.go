@@ -158,35 +158,93 @@ func (a *arena) newRun(n int) uint64 {
 	if !a.roomLocked(pagesFor(n)) {
 		return 0
 	}
-	first, last := uint64(0), uint64(0)
-	for left := n; ; {
+	run, ok := a.chain(0, n)
+	switch {
+	case ok:
+		a.put64(run+16, uint64(n))
+		a.refs(run).Store(1)
+		return run
+	case run != 0:
+		a.freeLocked(run)
+	}
+	return 0
+}
+
+// chain takes extents for left bytes and links them behind last, or one to the other where that is 0; then first is the
+// first of them. Not ok: the system has no memory for what the limit allows, and what was taken so far is linked.
+func (a *arena) chain(last uint64, left int) (first uint64, ok bool) {
+	for {
 		off, got := a.carve((left + extentHeader + pageSize - 1) >> pageShift)
-		if got == 0 { // the system has no memory for what the limit allows
-			if first != 0 {
-				a.freeLocked(first)
-			}
-			return 0
+		if got == 0 {
+			return first, false
 		}
-		if end := last + uint64(a.u32(last+8))<<pageShift; first != 0 && off == end { // the longer a piece, the fewer writes to a socket
+		if last != 0 && off == last+uint64(a.u32(last+8))<<pageShift { // the longer a piece, the fewer writes to a socket
 			a.put32(last+8, a.u32(last+8)+uint32(got))
 			if left -= got << pageShift; left <= 0 {
-				return first
+				return first, true
 			}
 			continue
 		}
 		a.put64(off, 0)
 		a.put32(off+8, uint32(got))
-		if first == 0 {
+		if last == 0 {
 			first = off
-			a.put64(off+16, uint64(n))
-			a.refs(off).Store(1)
 		} else {
 			a.put64(last, off)
 		}
 		last = off
 		if left -= got<<pageShift - extentHeader; left <= 0 {
-			return first
+			return first, true
 		}
+	}
+}
+
+// resizeRun makes a run size bytes long. False: there is no room, and nothing was changed.
+func (a *arena) resizeRun(run uint64, size int) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	last, room := run, 0
+	for {
+		room += int(a.u32(last+8))<<pageShift - extentHeader
+		next := a.u64(last)
+		if next == 0 {
+			break
+		}
+		last = next
+	}
+	if size > room {
+		if !a.roomLocked(pagesFor(size - room)) {
+			return false
+		}
+		if _, ok := a.chain(last, size-room); !ok {
+			a.trim(run, a.runSize(run))
+			return false
+		}
+	} else {
+		a.trim(run, size)
+	}
+	a.put64(run+16, uint64(size))
+	return true
+}
+
+// trim frees the pages of a run that lie behind its first size bytes.
+func (a *arena) trim(run uint64, size int) {
+	for {
+		pages := int(a.u32(run + 8))
+		need := (size + extentHeader + pageSize - 1) >> pageShift
+		if next := a.u64(run); need > pages && next != 0 {
+			size -= pages<<pageShift - extentHeader
+			run = next
+			continue
+		}
+		if need < pages {
+			a.put32(run+8, uint32(need))
+			a.uncarve(run+uint64(need)<<pageShift, pages-need)
+		}
+		rest := a.u64(run)
+		a.put64(run, 0)
+		a.freeLocked(rest)
+		return
 	}
 }
 

@@ -2,16 +2,20 @@ package http1_test
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
+	"github.com/latticed/latticed/grid"
 	"github.com/latticed/latticed/grid/gridtest"
+	"github.com/latticed/latticed/grid/store"
+	"github.com/latticed/latticed/protocols"
 	"github.com/latticed/latticed/protocols/http1"
 	"github.com/latticed/latticed/protocols/prototest"
 	"github.com/latticed/latticed/protocols/rest"
 )
 
-// Bodies that have to be held in memory, because their length is not known or they are converted, share one budget.
+// Bodies that have to be held in memory, because they are stored on a condition or converted, share one budget.
 func TestHeldBodiesHaveABudget(t *testing.T) {
 	p := http1.New(http1.Options{Service: rest.New(rest.Options{MaxContent: 100_000, MaxCollect: 150_000})})
 	caches := gridtest.NewModel(gridtest.Options{})
@@ -19,7 +23,7 @@ func TestHeldBodiesHaveABudget(t *testing.T) {
 		return prototest.Setup(func() prototest.Parts { return prototest.Parts{Protocol: p, Caches: caches} }).Dial(t, prototest.How{})
 	}
 	chunk := func(n int) string { return fmt.Sprintf("%x\r\n%s\r\n", n, strings.Repeat("v", n)) }
-	begin := "PUT " + base + "k HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(80_000)
+	begin := "PUT " + base + "k HTTP/1.1\r\nHost: a\r\nIf-None-Match: 1\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(80_000)
 	a, b := dial(), dial()
 	if got := a.Send([]byte(begin)); len(got) != 0 {
 		t.Fatalf("the first: got %q", got)
@@ -37,6 +41,81 @@ func TestHeldBodiesHaveABudget(t *testing.T) {
 	}
 	if got := bare(dial().Send([]byte(begin))); !strings.HasPrefix(got, "HTTP/1.1 503 ") {
 		t.Errorf("while that one is open: got %q", got)
+	}
+}
+
+// TestBodiesOfUnknownLength stores chunked bodies of lengths around those at which they take another way, however they come,
+// and has too long ones refused.
+func TestBodiesOfUnknownLength(t *testing.T) {
+	for _, n := range []int{0, 1, 16 << 10, 16<<10 + 1, 17_000, 81_919, 81_920, 81_921, 100_000, 112_288, 112_289, 300_000} {
+		for _, size := range []int{1 << 20, 16 << 10, 1000} {
+			value, body := strings.Repeat("0123456789", n/10+1)[:n], ""
+			for at := 0; at < n; at += size {
+				part := value[at:min(n, at+size)]
+				body += fmt.Sprintf("%x\r\n%s\r\n", len(part), part)
+			}
+			in := "PUT " + base + "k HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + body + "0\r\n\r\n"
+			for _, how := range []prototest.How{{}, {Cut: 999, Late: 100, Seed: 4}} {
+				got := bare(setup(protocols.Env{}).Drive(t, []byte(in+get("k")), how).Out)
+				if n > 100_000+12<<10 {
+					if !strings.HasPrefix(got, "HTTP/1.1 413 ") {
+						t.Errorf("%d bytes in chunks of %d, %+v: got %.200q, want 413", n, size, how, got)
+					}
+				} else if !strings.HasPrefix(got, "HTTP/1.1 204 ") || !strings.HasSuffix(got, "\n\n"+value) {
+					t.Errorf("%d bytes in chunks of %d, %+v: got %.200q", n, size, how, got)
+				}
+			}
+		}
+	}
+}
+
+// TestBodiesOfUnknownLengthAreNotCollected stores 32 MiB in chunks and counts memory: nothing of it is on the heap, and the
+// engine never has reserved much more than what has come.
+func TestBodiesOfUnknownLengthAreNotCollected(t *testing.T) {
+	const size, piece = 32 << 20, 64 << 10
+	engine, err := store.New(store.Options{Limit: 256 << 20, MaxValue: 64 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	memory := func() uint64 {
+		var st grid.Stats
+		engine.Stats(&st, grid.Time{Wall: 1})
+		return st.Memory
+	}
+	env := &protocols.Env{Caches: engine, Limits: protocols.DefaultLimits}
+	session := http1.New(http1.Options{Service: rest.New(rest.Options{MaxContent: 64 << 20})}).Open(env)
+	defer session.Close()
+	turn := protocols.Turn{Batch: grid.NewBatch(piece), Out: make([]byte, 0, 1<<10), Room: piece, Now: grid.Time{Wall: 1}}
+	send := func(in []byte) {
+		turn.In, turn.Out = in, turn.Out[:0]
+		for len(turn.In) > 0 {
+			p := session.Step(&turn)
+			if turn.In = turn.In[p.Used:]; p.Used == 0 && p.Next != protocols.Flush {
+				t.Fatalf("stuck: %+v, %q", p, turn.Out)
+			}
+		}
+	}
+	chunk := []byte(fmt.Sprintf("%x\r\n%s\r\n", piece, strings.Repeat("v", piece)))
+	send([]byte("PUT " + base + "k HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	took := memory()
+	for n := piece; n <= size; n += piece {
+		send(chunk)
+		if got, most := memory()-took, uint64(n+n/2+(6<<20)); got > most {
+			t.Fatalf("%d bytes take %d bytes of the engine, want at most %d", n, got, most)
+		}
+	}
+	send([]byte("0\r\n\r\n"))
+	runtime.ReadMemStats(&after)
+	if got := after.TotalAlloc - before.TotalAlloc; got > 1<<20 {
+		t.Errorf("%d bytes were allocated on the heap", got)
+	}
+	if got := memory() - took; got > size+size/32 {
+		t.Errorf("in the end %d bytes take %d bytes of the engine", size, got)
+	}
+	if !strings.HasPrefix(string(turn.Out), "HTTP/1.1 204 ") {
+		t.Errorf("got %q", turn.Out)
 	}
 }
 

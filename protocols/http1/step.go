@@ -289,7 +289,7 @@ func (w *work) receive(m *message) (moved bool) {
 		}
 		n := len(data)
 		if m.State == rest.Receiving {
-			n = m.Write(data)
+			n = m.Write(data, w.ticket())
 			if n < len(data) && m.State == rest.Receiving {
 				w.park = true
 			}

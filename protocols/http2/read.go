@@ -349,7 +349,7 @@ func (w *work) data(in []byte) (*stream, bool) {
 	_, st := s.find(s.open.stream)
 	n := min(len(in), s.left)
 	if st != nil && st.State == rest.Receiving && n > 0 {
-		k := st.Write(in[:n])
+		k := st.Write(in[:n], w.ticket())
 		if st.State == rest.Receiving && k < n {
 			n, w.park = k, true
 		}

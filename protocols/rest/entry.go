@@ -289,21 +289,12 @@ func (x *Exchange) write(t grid.Ticket) {
 	if x.meth == mPost {
 		x.op.Cond = grid.IfAbsent
 	}
-	most := x.s.opt.MaxContent + contentSlack
-	if x.expected <= grid.StreamMin || x.expected > most || x.meth == mPut && x.conditional() || x.converts() {
-		x.collect(most, collected)
+	if x.collect(x.s.opt.MaxContent+contentSlack, collected); x.State != Receiving || x.meth == mPut && x.conditional() || x.converts() {
 		return
 	}
-	slot, code := x.cache.Reserve(&x.op, x.expected, t)
-	if code != grid.OK {
-		x.res.Code = code
-		x.refuse()
-		return
-	}
-	x.slot, x.left, x.hash = slot, x.expected, newHash()
-	x.ended = func(x *Exchange) {
-		x.op.Body = x.slot
-		x.wants(afterPut)
+	x.growing = x.expected < 0
+	if x.expected > grid.StreamMin {
+		x.reserve(x.expected, t)
 	}
 }
 
@@ -382,6 +373,10 @@ func (x *Exchange) seconds(f field) int64 {
 
 // collected goes on when the whole body is in x.in.
 func collected(x *Exchange) {
+	if x.slot != nil {
+		x.filled()
+		return
+	}
 	if x.has&(1<<fContentEncoding) == 0 {
 		stored(x)
 		return

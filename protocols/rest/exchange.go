@@ -64,7 +64,9 @@ type Exchange struct {
 	dropping bool      // the body means nothing
 	dropped  int       // bytes of it
 	slot     grid.Slot // being filled
+	room     int       // size of slot
 	left     int       // bytes that slot is still to get
+	growing  bool      // the length is not known: what is too much for one op goes to a slot that grows
 	expected int       // announced length, -1 if it was not
 	ended    func(x *Exchange)
 
@@ -105,7 +107,7 @@ func (x *Exchange) Reset(s *Service, peer *Peer) {
 	x.State, x.Alone, x.Length, x.Seq, x.Partial, x.Broken, x.Heavy = Receiving, false, 0, 0, false, false, false
 	x.has, x.twice, x.meth = 0, 0, mOther
 	x.cache, x.then, x.ended, x.tries, x.work = nil, nil, nil, 0, nil
-	x.expected, x.left, x.dropping, x.dropped = 0, 0, false, 0
+	x.expected, x.room, x.left, x.growing, x.dropping, x.dropped = 0, 0, 0, false, false, 0
 	x.op, x.res = grid.Op{}, grid.Result{}
 	x.media, x.browser = media.Type{}, false
 	x.large, x.whole, x.way, x.want, x.chosen = nil, false, media.Same, media.Type{}, false
@@ -120,10 +122,7 @@ const (
 
 // Release lets go of what x holds outside of itself. It may be called more than once.
 func (x *Exchange) Release() {
-	if x.slot != nil {
-		x.slot.Abort()
-		x.slot = nil
-	}
+	x.giveUp()
 	if x.Blob != nil {
 		x.Blob.Close()
 		x.Blob = nil
@@ -192,24 +191,15 @@ func (x *Exchange) Head(length int, t grid.Ticket) {
 
 // Write takes bytes of the body and returns how many: fewer means that x is Ready, or that the connection has to Park
 // until it is woken.
-func (x *Exchange) Write(p []byte) int {
+func (x *Exchange) Write(p []byte, t grid.Ticket) int {
 	if x.State != Receiving {
 		return 0
 	}
+	if x.growing && x.slot == nil && len(x.in)+len(p) > grid.StreamMin && !x.reserve(len(x.in)+len(p), t) {
+		return 0
+	}
 	if x.slot != nil {
-		n := 0
-		for n < len(p) && x.left > 0 {
-			w := x.slot.Window()
-			if len(w) == 0 {
-				break
-			}
-			k := copy(w[:min(len(w), x.left)], p[n:])
-			x.hash.write(p[n : n+k])
-			x.slot.Wrote(k)
-			x.left -= k
-			n += k
-		}
-		return n
+		return x.fill(p, t)
 	}
 	if len(x.in)+x.dropped+len(p) > x.most {
 		x.plain(fasthttp.StatusRequestEntityTooLarge)
@@ -225,6 +215,108 @@ func (x *Exchange) Write(p []byte) int {
 	}
 	x.in = append(x.in, p...)
 	return len(p)
+}
+
+// A slot whose size is not known before grows by half of what it has, within these bounds in bytes. What it has too much is not
+// used memory, but reserved.
+const (
+	leastGrowth = 64 << 10
+	mostGrowth  = 4 << 20
+)
+
+// reserve takes a slot for a value of at least n bytes. False: x is answered.
+func (x *Exchange) reserve(n int, t grid.Ticket) bool {
+	size := max(n, min(n+leastGrowth, x.most))
+	if x.expected >= 0 {
+		size = n
+	}
+	if n > x.most {
+		x.plain(fasthttp.StatusRequestEntityTooLarge)
+		return false
+	}
+	slot, code := x.cache.Reserve(&x.op, size, t)
+	if code != grid.OK {
+		x.res.Code = code
+		x.refuse()
+		return false
+	}
+	x.slot, x.room, x.left, x.hash, x.off = slot, size, size, newHash(), 0
+	return true
+}
+
+// fill puts p into the slot, behind what was collected before there was one. It returns how much it took.
+func (x *Exchange) fill(p []byte, t grid.Ticket) (n int) {
+	for x.off < len(x.in) {
+		k := x.pass(x.in[x.off:])
+		if k == 0 {
+			return 0
+		}
+		x.off += k
+	}
+	for n < len(p) && (x.left > 0 || x.growing && x.more(len(p)-n, t)) {
+		k := x.pass(p[n:])
+		if k == 0 {
+			break
+		}
+		n += k
+	}
+	return n
+}
+
+// pass copies the beginning of p to the slot. 0: Park.
+func (x *Exchange) pass(p []byte) int {
+	w := x.slot.Window()
+	k := copy(w[:min(len(w), x.left)], p)
+	x.hash.write(p[:k])
+	x.slot.Wrote(k)
+	x.left -= k
+	return k
+}
+
+// more makes the slot longer, by at least n bytes. False: x is answered.
+func (x *Exchange) more(n int, t grid.Ticket) bool {
+	if x.room+n > x.most {
+		x.giveUp()
+		x.plain(fasthttp.StatusRequestEntityTooLarge)
+		return false
+	}
+	size := min(x.room+max(n, min(max(x.room/2, leastGrowth), mostGrowth)), x.most)
+	code := x.slot.Resize(size, t)
+	if code != grid.OK && size > x.room+n { // perhaps for what is there already
+		size = x.room + n
+		code = x.slot.Resize(size, t)
+	}
+	if code != grid.OK {
+		x.giveUp()
+		x.res.Code = code
+		x.refuse()
+		return false
+	}
+	x.left += size - x.room
+	x.room = size
+	return true
+}
+
+// giveUp lets go of the slot that is being filled.
+func (x *Exchange) giveUp() {
+	if x.slot != nil {
+		x.slot.Abort()
+		x.slot = nil
+	}
+}
+
+// filled goes on when the whole body is in the slot.
+func (x *Exchange) filled() {
+	if x.left > 0 {
+		if code := x.slot.Resize(x.room-x.left, grid.Ticket{Now: x.now}); code != grid.OK {
+			x.giveUp()
+			x.res.Code = code
+			x.refuse()
+			return
+		}
+	}
+	x.op.Body = x.slot
+	x.wants(afterPut)
 }
 
 // grow makes room for n bytes in x.in, charged to what all connections may hold together. False: there is none.

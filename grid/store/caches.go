@@ -232,7 +232,7 @@ func (x *index) raze(n int) (done bool) {
 	if x.razed < len(t) {
 		return false
 	}
-	x.count, x.spill, x.spare, x.scratch = 0, nil, nil, nil
+	x.count, x.spill, x.scratch = 0, spill{}, nil
 	return true
 }
 

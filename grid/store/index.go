@@ -1,7 +1,6 @@
 package store
 
 import (
-	"slices"
 	"sync/atomic"
 	"unsafe"
 )
@@ -19,7 +18,7 @@ import (
 // groupLen, by one more bit of the hash: only then are keys read.
 //
 // An entry whose bucket is full lies in the next one of its group that is not, and everything between is full; removing
-// keeps it so by moving entries back. The few that find a whole group full are in spill.
+// keeps it so by moving entries back. The few that find a whole group full are in the group's list in spill (spill.go).
 //
 // Of a hash, the low 16 bits are the tag, the 32 above choose the group, and the rest the grid segment.
 //
@@ -32,16 +31,13 @@ type index struct {
 	layout
 	count   int
 	razed   int // pages given back, of a removed cache
-	spill   []spilled
-	spare   []spilled // the array that spill had before it grew last
+	spill   spill
 	scratch []uint64
 }
 
 type layout struct {
 	level, k, next uint32
 }
-
-type spilled struct{ hash, slot uint64 }
 
 const (
 	bucketLen  = 8
@@ -140,10 +136,12 @@ func (x *index) find(hash uint64, key []byte, keyOf func(off uint64) []byte) *ui
 			j = 0
 		}
 	}
-	for i := range x.spill {
-		if s := &x.spill[i]; s.hash == hash && x.a.holds(s.slot&offsetMask, key, keyOf) {
+	for n := x.spill.first(g.first); n != 0; {
+		s := &x.spill.all[n]
+		if s.hash == hash && x.a.holds(s.slot&offsetMask, key, keyOf) {
 			return &s.slot
 		}
+		n = s.next
 	}
 	return nil
 }
@@ -169,10 +167,12 @@ func (x *index) seek(hash uint64, found func(off uint64) bool) *uint64 {
 			j = 0
 		}
 	}
-	for i := range x.spill {
-		if s := &x.spill[i]; s.hash == hash && found(s.slot&offsetMask) {
+	for n := x.spill.first(g.first); n != 0; {
+		s := &x.spill.all[n]
+		if s.hash == hash && found(s.slot&offsetMask) {
 			return &s.slot
 		}
+		n = s.next
 	}
 	return nil
 }
@@ -189,27 +189,25 @@ func (x *index) room() bool {
 
 func (x *index) insert(hash, freq, off uint64) {
 	x.count++
-	if slot := slotOf(hash, freq, off); !x.place(hash, slot) {
-		x.spill = append(x.spill, spilled{hash, slot})
-	}
+	x.place(hash, slotOf(hash, freq, off))
 }
 
-// place puts slot into the group of hash. False: it is full.
-func (x *index) place(hash, slot uint64) bool {
+// place puts slot into the group of hash, or its list if it is full.
+func (x *index) place(hash, slot uint64) {
 	g := x.group(hash)
 	for n, j := uint32(0), g.home; n < g.len; n++ {
 		b := x.at(&g, j)
 		for i := range b {
 			if b[i] == 0 {
 				b[i] = slot
-				return true
+				return
 			}
 		}
 		if j++; j == g.len {
 			j = 0
 		}
 	}
-	return false
+	x.spill.put(g.first, hash, slot)
 }
 
 // remove frees the slot of the entry with that hash at off.
@@ -241,13 +239,9 @@ func (x *index) remove(hash, off uint64) {
 			j = 0
 		}
 	}
-	for i := range x.spill {
-		if x.spill[i].slot&offsetMask == off {
-			x.spill = slices.Delete(x.spill, i, i+1)
-			return
-		}
+	if !x.spill.remove(g.first, off) {
+		panic("BUG: an entry is not in the index")
 	}
-	panic("BUG: an entry is not in the index")
 }
 
 // fill moves an entry that lies behind its home because bucket j was full into the slot that is free there now, and so
@@ -278,12 +272,8 @@ func (x *index) fill(g *group, j uint32, hole int) {
 			return
 		}
 	}
-	for i := range x.spill { // the whole group was full
-		if s := x.spill[i]; x.group(s.hash).first == g.first {
-			to[hole] = s.slot
-			x.spill = slices.Delete(x.spill, i, i+1)
-			return
-		}
+	if s, ok := x.spill.take(g.first); ok { // the whole group was full
+		to[hole] = s.slot
 	}
 }
 
@@ -312,9 +302,7 @@ func (x *index) grow() bool {
 		}
 	}
 	splits := l.k+1 == 2*groupLen
-	spill := x.spill
-	x.spill = x.spare[:0]
-	x.spare = spill
+	list := x.spill.cut(old.first)
 	if l.next++; l.next == 1<<l.level {
 		l.next = 0
 		if l.k++; splits {
@@ -332,17 +320,15 @@ func (x *index) grow() bool {
 			panic("BUG: too many entries in a group") // it cannot be, but so the compiler keeps the loads
 		}
 		for _, s := range all {
-			if h := x.hash(s & offsetMask); !x.place(h, s) {
-				x.spill = append(x.spill, spilled{h, s})
-			}
+			x.place(x.hash(s&offsetMask), s)
 		}
 	} else {
 		x.spread(group{old.first, old.stride, old.len + 1, 0}, all)
 	}
-	for _, s := range spill {
-		if uint32(s.hash>>16)&(old.stride-1) != old.first || !x.place(s.hash, s.slot) {
-			x.spill = append(x.spill, s)
-		}
+	for list != 0 {
+		var s spilled
+		s, list = x.spill.free(list)
+		x.place(s.hash, s.slot)
 	}
 	return true
 }
@@ -363,7 +349,7 @@ func (x *index) spread(g group, slots []uint64) {
 			}
 		}
 		if tries == g.len {
-			x.spill = append(x.spill, spilled{x.hash(s & offsetMask), s})
+			x.spill.put(g.first, x.hash(s&offsetMask), s)
 			continue
 		}
 		buckets[j][lens[j]] = s
@@ -381,9 +367,7 @@ func (x *index) each(hash uint64, f func(slot uint64)) {
 			}
 		}
 	}
-	for _, s := range x.spill {
-		if x.group(s.hash).first == g.first {
-			f(s.slot)
-		}
+	for n := x.spill.first(g.first); n != 0; n = x.spill.all[n].next {
+		f(x.spill.all[n].slot)
 	}
 }

@@ -86,9 +86,7 @@ func (sh *shard) save(b *blockWriter, now int64) (n int) {
 			}
 		}
 	}
-	for _, s := range sh.index.spill {
-		one(s.slot)
-	}
+	sh.index.spill.each(one)
 	return n
 }
 

@@ -94,7 +94,7 @@ func verify(t *testing.T, s *Store) {
 				}
 			}
 		}
-		slots += len(sh.index.spill)
+		slots += sh.index.spill.count
 		if slots != len(there) || slots != sh.index.count || uint64(slots) != sh.counts.entries {
 			t.Errorf("shard %d: %d entries, %d slots, counted as %d and %d", n, len(there), slots, sh.index.count, sh.counts.entries)
 		}

@@ -6,10 +6,9 @@ import (
 	"os"
 	"slices"
 	"strings"
-)
 
-// maxFile bounds a configuration file; a larger one is another file given by mistake.
-const maxFile = 1 << 20
+	"github.com/latticed/latticed/conf/tree"
+)
 
 // section is the part of the tree that is ours alone.
 const section = "latticed"
@@ -35,26 +34,26 @@ func (d *decoder) file(c *Config) {
 		d.errs = append(d.errs, err)
 		return
 	}
-	doc, err := parseYAML(data)
-	if e := (*lineError)(nil); errors.As(err, &e) {
-		d.fail(e.line, "", "%s", e.text)
+	doc, err := tree.YAML(data)
+	if e := (*tree.Error)(nil); errors.As(err, &e) {
+		d.fail(e.Line, "", "%s", e.Text)
 		return
 	}
 	switch {
 	case doc == nil:
-	case doc.shape != mapping:
-		d.fail(doc.line, "", "want %q with keys below it, got %s", section+":", doc.shape)
+	case doc.Shape != tree.Mapping:
+		d.fail(doc.Line, "", "want %q with keys below it, got %s", section+":", doc.Shape)
 	default:
-		for _, f := range doc.fields {
-			switch f.key {
+		for _, f := range doc.Fields {
+			switch f.Key {
 			case section:
-				if f.value.shape != null {
-					decode(d, f.value, section, "", keys, c, func(k *key[Config], line int) {
+				if f.Value.Shape != tree.Null {
+					decode(d, f.Value, section, "", keys, c, func(k *key[Config], line int) {
 						c.origins[k.name] = Origin{File, d.name, line}
 					})
 				}
 			case "infinispan":
-				d.fail(f.line, f.key, "Infinispan's configuration is not supported yet")
+				d.fail(f.Line, f.Key, "Infinispan's configuration is not supported yet")
 			default:
 				d.unknown(f, "", []string{section})
 			}
@@ -67,8 +66,8 @@ func readFile(name string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	if info.Size() > maxFile {
-		return nil, fmt.Errorf("read configuration: %s is larger than %s", name, FormatSize(maxFile))
+	if info.Size() > tree.MaxBytes {
+		return nil, fmt.Errorf("read configuration: %s is larger than %s", name, FormatSize(tree.MaxBytes))
 	}
 	data, err := os.ReadFile(name)
 	if err != nil {
@@ -79,17 +78,17 @@ func readFile(name string) ([]byte, error) {
 
 // decode sets dst from n by keys. base names n in messages, rel in the keys' names; found hears of each key that is
 // set.
-func decode[T any](d *decoder, n *node, base, rel string, keys []key[T], dst *T, found func(*key[T], int)) {
-	if n.shape != mapping {
-		d.fail(n.line, base, "want keys with values, got %s", n.shape)
+func decode[T any](d *decoder, n *tree.Node, base, rel string, keys []key[T], dst *T, found func(*key[T], int)) {
+	if n.Shape != tree.Mapping {
+		d.fail(n.Line, base, "want keys with values, got %s", n.Shape)
 		return
 	}
-	for _, f := range n.fields {
-		name, full := join(rel, f.key), join(base, f.key)
+	for _, f := range n.Fields {
+		name, full := join(rel, f.Key), join(base, f.Key)
 		at := slices.IndexFunc(keys, func(k key[T]) bool { return k.name == name })
-		if f.key == "" || at < 0 {
-			if f.key != "" && slices.ContainsFunc(keys, func(k key[T]) bool { return strings.HasPrefix(k.name, name+".") }) {
-				decode(d, f.value, full, name, keys, dst, found)
+		if f.Key == "" || at < 0 {
+			if f.Key != "" && slices.ContainsFunc(keys, func(k key[T]) bool { return strings.HasPrefix(k.name, name+".") }) {
+				decode(d, f.Value, full, name, keys, dst, found)
 			} else {
 				d.unknown(f, base, children(keys, rel))
 			}
@@ -97,46 +96,46 @@ func decode[T any](d *decoder, n *node, base, rel string, keys []key[T], dst *T,
 		}
 		k := &keys[at]
 		if k.node != nil {
-			k.node(d, dst, full, f.value)
-		} else if texts, ok := d.texts(f.value, full, k.list); !ok {
+			k.node(d, dst, full, f.Value)
+		} else if texts, ok := d.texts(f.Value, full, k.list); !ok {
 			continue
 		} else if err := k.set(dst, texts); err != nil {
-			d.fail(f.value.line, full, "%v", err)
+			d.fail(f.Value.Line, full, "%v", err)
 		}
-		found(k, f.line)
+		found(k, f.Line)
 	}
 }
 
 // texts returns the scalars that n consists of.
-func (d *decoder) texts(n *node, key string, wantList bool) ([]string, bool) {
+func (d *decoder) texts(n *tree.Node, key string, wantList bool) ([]string, bool) {
 	switch {
-	case n.shape == scalar && !wantList:
-		return []string{n.text}, true
-	case n.shape != list || !wantList:
-		want := scalar
+	case n.Shape == tree.Scalar && !wantList:
+		return []string{n.Text}, true
+	case n.Shape != tree.List || !wantList:
+		want := tree.Scalar
 		if wantList {
-			want = list
+			want = tree.List
 		}
-		d.fail(n.line, key, "want %s, got %s", want, n.shape)
+		d.fail(n.Line, key, "want %s, got %s", want, n.Shape)
 		return nil, false
 	}
-	texts := make([]string, 0, len(n.list))
-	for _, e := range n.list {
-		if e.shape != scalar {
-			d.fail(e.line, key, "want words in the list, got %s", e.shape)
+	texts := make([]string, 0, len(n.List))
+	for _, e := range n.List {
+		if e.Shape != tree.Scalar {
+			d.fail(e.Line, key, "want words in the list, got %s", e.Shape)
 			return nil, false
 		}
-		texts = append(texts, e.text)
+		texts = append(texts, e.Text)
 	}
 	return texts, true
 }
 
-func (d *decoder) unknown(f field, base string, known []string) {
+func (d *decoder) unknown(f tree.Field, base string, known []string) {
 	hint := "known here: " + strings.Join(known, ", ")
-	if s := Suggest(f.key, known); s != "" {
+	if s := Suggest(f.Key, known); s != "" {
 		hint = fmt.Sprintf("did you mean %q?", s)
 	}
-	d.fail(f.line, join(base, f.key), "unknown key; %s", hint)
+	d.fail(f.Line, join(base, f.Key), "unknown key; %s", hint)
 }
 
 // children lists what may stand directly below rel.

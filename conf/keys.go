@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/latticed/latticed/conf/tree"
 )
 
 // Bounds that hold whatever the machine is.
@@ -40,7 +42,7 @@ type key[T any] struct {
 
 	set  func(dst *T, texts []string) error // one text unless list or repeat
 	show func(src *T) []string              // as set takes it
-	node func(d *decoder, dst *T, name string, n *node)
+	node func(d *decoder, dst *T, name string, n *tree.Node)
 }
 
 var (
@@ -266,13 +268,13 @@ func prefixKey(name string, live bool, in func(*Listener) *[]netip.Prefix) key[L
 	}
 }
 
-func decodeListeners(d *decoder, c *Config, name string, n *node) {
-	if n.shape != list || len(n.list) == 0 {
-		d.fail(n.line, name, "want a list such as [{address: 127.0.0.1:11222}], got %s", n.shape)
+func decodeListeners(d *decoder, c *Config, name string, n *tree.Node) {
+	if n.Shape != tree.List || len(n.List) == 0 {
+		d.fail(n.Line, name, "want a list such as [{address: 127.0.0.1:11222}], got %s", n.Shape)
 		return
 	}
 	c.Listeners = nil
-	for i, e := range n.list {
+	for i, e := range n.List {
 		l, here := newListener(""), fmt.Sprintf("%s[%d]", name, i)
 		errs := len(d.errs)
 		given := map[string]int{}
@@ -281,7 +283,7 @@ func decodeListeners(d *decoder, c *Config, name string, n *node) {
 			continue
 		}
 		if given["address"] == 0 {
-			d.fail(e.line, here, "an address is missing")
+			d.fail(e.Line, here, "an address is missing")
 			continue
 		}
 		network, _ := l.Network()
@@ -294,7 +296,7 @@ func decodeListeners(d *decoder, c *Config, name string, n *node) {
 			}
 		}
 		if err := l.TLS.check(); err != nil {
-			d.fail(e.line, here+".tls", "%v", err)
+			d.fail(e.Line, here+".tls", "%v", err)
 		}
 		c.Listeners = append(c.Listeners, l)
 	}

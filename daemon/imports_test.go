@@ -18,7 +18,10 @@ const module = "github.com/latticed/latticed"
 var allowed = map[string][]string{
 	"grid":       {},
 	"access-log": {},
-	"conf":       {},
+	"conf":       {"conf/tree"},
+
+	"conf/tree":       {},
+	"conf/infinispan": {"conf/tree"},
 
 	"grid/gridtest": {"grid"},
 	"grid/store":    {"grid"},

@@ -1,0 +1,119 @@
+package tree_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/latticed/latticed/conf/tree"
+)
+
+var readers = map[string]func([]byte) (*tree.Node, error){"yaml": tree.YAML, "json": tree.JSON, "xml": tree.XML}
+
+// render writes a node with the lines of its keys.
+func render(n *tree.Node) string {
+	switch {
+	case n == nil:
+		return "-"
+	case n.Shape == tree.Null:
+		return "null"
+	case n.Shape == tree.Scalar:
+		return fmt.Sprintf("%q", n.Text)
+	}
+	var parts []string
+	for _, e := range n.List {
+		parts = append(parts, render(e))
+	}
+	for _, f := range n.Fields {
+		parts = append(parts, fmt.Sprintf("%s@%d:%d=%s", f.Key, f.Line, f.Column, render(f.Value)))
+	}
+	return "{" + strings.Join(parts, " ") + "}"
+}
+
+func TestReaders(t *testing.T) {
+	for _, c := range []struct{ format, in, want string }{
+		{"json", `{"a":{"b":1,"c":true,"d":null,"e":["x",2.50]},"a":"é\n"}`, `{a@1:2={b@1:7="1" c@1:13="true" d@1:22=null e@1:31={"x" "2.50"}} a@1:47="é\n"}`},
+		{"json", "{\n  \"a\" : {}\n}", `{a@2:3={}}`},
+		{"json", " ", "-"},
+		{"json", `[]`, `{}`},
+		{"json", `{"a":`, "line 1, column 6: the document ends too early"},
+		{"json", `{"a":1`, "line 1, column 7: the document ends too early"},
+		{"json", "{\"a\":1}\n{}", "something follows the end of the document"},
+		{"json", "{\n1}", "line 2, column"},
+		{"json", `{"a":1 "b":2}`, "invalid JSON"},
+		{"yaml", "a:\n  b: 1\n  c: [x, '2']\n  d:\n", `{a@1:1={b@2:3="1" c@3:3={"x" "2"} d@4:3=null}}`},
+		{"yaml", "a: &x 1\nb: *x\n", "not supported here"},
+		{"yaml", "a: !!int 1\n", "not supported here"},
+		{"yaml", "a: 1\n---\nb: 2\n", "line 3, column"},
+		{"yaml", "# nothing\n", "-"},
+		{"xml", `<?xml version="1.0"?><a xmlns="urn:x" xmlns:p="urn:y" b="1" p:c="&lt;2"><!-- no --><d/><e> t </e></a>`, `{a@1:22={b@1:22="1" c@1:22="<2" d@1:84={} e@1:88="t"}}`},
+		{"xml", "<a>\n  <b c='1'/>\n</a>", `{a@1:1={b@2:3={c@2:3="1"}}}`},
+		{"xml", "", "-"},
+		{"xml", "<a>", "invalid XML: unexpected EOF"},
+		{"xml", "<a></b>", "invalid XML"},
+		{"xml", "<a/><b/>", "second root"},
+		{"xml", "<a/>b", "text outside"},
+		{"xml", "<a b='1'>c</a>", "text beside"},
+		{"xml", `<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>`, "document types"},
+		{"xml", `<a>&b;</a>`, "invalid XML: invalid character entity &b;"},
+		{"xml", `<?xml version="1.0" encoding="UTF-16"?><a/>`, "encoding"},
+	} {
+		n, err := readers[c.format]([]byte(c.in))
+		got := ""
+		if err == nil {
+			got = render(n)
+		}
+		if err != nil && strings.Contains(err.Error(), c.want) {
+			continue
+		}
+		if err != nil || got != c.want {
+			t.Errorf("%s %q: got %s, %v, want %s", c.format, c.in, got, err, c.want)
+		}
+	}
+}
+
+// What is nested for its own sake, or larger than any configuration, is refused soon.
+func TestBounds(t *testing.T) {
+	for format, in := range map[string]string{
+		"json": strings.Repeat("[", 200_000), "json object": strings.Repeat(`{"a":`, 100_000),
+		"xml": strings.Repeat("<a>", 200_000), "yaml flow": strings.Repeat("[", 200_000), "yaml list": strings.Repeat("- ", 200_000),
+		"yaml map": strings.Repeat("? ", 200_000), "yaml object": strings.Repeat("{a: ", 100_000),
+		"json large": `"` + strings.Repeat("a", tree.MaxBytes) + `"`, "xml large": "<a>" + strings.Repeat("a", tree.MaxBytes) + "</a>",
+		"yaml large": "a: " + strings.Repeat("a", tree.MaxBytes),
+	} {
+		read := readers[strings.Fields(format)[0]]
+		began := time.Now()
+		if n, err := read([]byte(in)); err == nil {
+			t.Errorf("%s: got %v", format, n.Shape)
+		} else {
+			t.Log(format, time.Since(began), err)
+		}
+	}
+}
+
+func FuzzReaders(f *testing.F) {
+	for _, s := range []string{`{"a":[1,{"b":null}]}`, "a: {b: [1, 2]}\nc: |\n  x\n", `<a b="1"><c>d</c></a>`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		for format, read := range readers {
+			n, err := read(in)
+			if err == nil && n != nil {
+				check(t, format, n, 0)
+			}
+		}
+	})
+}
+
+func check(t *testing.T, format string, n *tree.Node, depth int) {
+	if depth > 200 || n == nil || n.Shape > tree.Null || n.Shape != tree.List && len(n.List) > 0 || n.Shape != tree.Mapping && len(n.Fields) > 0 {
+		t.Fatalf("%s: depth %d, node %+v", format, depth, n)
+	}
+	for _, e := range n.List {
+		check(t, format, e, depth+1)
+	}
+	for _, f := range n.Fields {
+		check(t, format, f.Value, depth+1)
+	}
+}

@@ -11,10 +11,12 @@ import (
 // entries without lifespan cost it nothing.
 
 // Sweep looks at the next n entries of the store, removes those that are expired or flushed, and returns how many. It
-// also goes on with what SetLimit could not evict at once, and gives memory that is not needed back to the system. The
-// daemon calls it from time to time.
+// also goes on with what SetLimit could not evict at once, has indexes that are far larger than they have to be lose n/8
+// buckets, each with room for 8 entries, and gives memory that is not needed back to the system. The daemon calls it from time
+// to time.
 func (s *Store) Sweep(now grid.Time, n int) (removed int) {
 	const turn = 64 // entries under one lock
+	buckets := n / 8
 	r := s.roster.Load()
 	for _, c := range r.caches {
 		c.tick(now.Wall)
@@ -36,8 +38,29 @@ func (s *Store) Sweep(now grid.Time, n int) (removed int) {
 		}
 	}
 	s.shrink(now.Wall)
+	for _, sh := range r.shards {
+		for buckets > 0 && sh.shrink(2) {
+			buckets -= 2
+		}
+	}
 	s.a.cool()
 	return removed
+}
+
+// shrink takes up to n buckets from the shard's index. False: it is not larger than it has to be.
+func (sh *shard) shrink(n int) bool {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.c.closed.Load() {
+		return false
+	}
+	for ; n > 0; n-- {
+		if !sh.index.shrink() {
+			sh.ghost.trim(sh.index.count)
+			return false
+		}
+	}
+	return true
 }
 
 // sweep is for who needs room where nothing is evicted: it looks at up to n entries and returns how many it removed.

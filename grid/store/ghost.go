@@ -11,11 +11,20 @@ type ghost struct {
 
 // remember is given how many entries there are, to keep to its size.
 func (g *ghost) remember(hash uint64, entries int) {
-	if n := 1 << max(6, bits.Len(uint(entries/8))); n > len(g.buckets) {
+	if n := ghostLen(entries); n > len(g.buckets) {
 		g.buckets = make([]uint64, n)
 	}
 	b := g.bucket(hash)
 	*b = *b<<16 | fingerprint(hash)
+}
+
+func ghostLen(entries int) int { return 1 << max(6, bits.Len(uint(entries/8))) }
+
+// trim forgets everything if so few entries are left that it takes far more room than it needs.
+func (g *ghost) trim(entries int) {
+	if len(g.buckets) > 4*ghostLen(entries) {
+		g.buckets = nil
+	}
 }
 
 // recall tells whether hash is remembered, and forgets it.

@@ -1,12 +1,13 @@
 package store
 
 import (
+	"slices"
 	"sync/atomic"
 	"unsafe"
 )
 
 // index finds entries by hash. It is an array of buckets of one cache line, 8 slots each, that grows by one bucket at a
-// time and so never pauses. A slot is
+// time and so never pauses, and shrinks likewise. A slot is
 //
 //	tag 16 | frequency 2 | offset of the entry 46
 //
@@ -16,6 +17,9 @@ import (
 // over its buckets in order. Growing adds one bucket to the groups in turn, from group 0 to N-1 (next is the one whose
 // turn it is), and redistributes that group by tags alone. When a group gets its 2*groupLen-th bucket it becomes two of
 // groupLen, by one more bit of the hash: only then are keys read.
+//
+// Shrinking is the same backwards: the bucket that was added last goes, from its group, or when two groups become one.
+// Which entries are before which in the order of a scan (position in admin.go) does not change either way.
 //
 // An entry whose bucket is full lies in the next one of its group that is not, and everything between is full; removing
 // keeps it so by moving entries back. The few that find a whole group full are in the group's list in spill (spill.go).
@@ -49,8 +53,10 @@ const (
 	freqOne    = 1 << freqShift
 	offsetMask = 1<<freqShift - 1
 
-	// Buckets are added when this share of the slots is taken.
+	// Buckets are added when this share of the slots is taken,
 	loadNumerator, loadDenominator = 85, 100
+	// and may go when it is this. It is so much less that an index does not grow and shrink by turns.
+	idleNumerator, idleDenominator = 60, 100
 )
 
 type bucket [bucketLen]uint64
@@ -291,16 +297,7 @@ func (x *index) grow() bool {
 	}
 	l := x.layout
 	old := group{l.next, 1 << l.level, l.k, 0}
-	all := x.scratch[:0]
-	for j := range old.len {
-		b := x.at(&old, j)
-		for i := range b {
-			if b[i] != 0 {
-				all = append(all, b[i])
-				b[i] = 0
-			}
-		}
-	}
+	all := x.empty(&old)
 	splits := l.k+1 == 2*groupLen
 	list := x.spill.cut(old.first)
 	if l.next++; l.next == 1<<l.level {
@@ -310,7 +307,6 @@ func (x *index) grow() bool {
 		}
 	}
 	x.setLayout(l)
-	x.scratch = all
 	if splits {
 		sum := byte(0)
 		for _, s := range all { // side by side
@@ -325,12 +321,73 @@ func (x *index) grow() bool {
 	} else {
 		x.spread(group{old.first, old.stride, old.len + 1, 0}, all)
 	}
+	x.replace(list)
+	return true
+}
+
+// shrink takes a bucket away, and gives back the page that has none any more. False: the index is not larger than it has to
+// be.
+func (x *index) shrink() bool {
+	l := x.layout
+	if x.count*idleDenominator >= x.buckets()*bucketLen*idleNumerator || x.buckets() == groupLen {
+		return false
+	}
+	if l.next == 0 {
+		if l.k--; l.k < groupLen {
+			l.level, l.k = l.level-1, 2*groupLen-1
+		}
+		l.next = 1 << l.level
+	}
+	l.next--
+	whole := group{l.next, 1 << l.level, l.k + 1, 0} // or the two groups that become one
+	all := x.empty(&whole)
+	list, other := x.spill.cut(whole.first), uint32(0)
+	if whole.len == 2*groupLen {
+		other = x.spill.cut(whole.first + whole.stride)
+	}
+	x.setLayout(l)
+	whole.len--
+	x.spread(whole, all)
+	x.replace(list)
+	x.replace(other)
+	// For cache.touch nothing is freed: whatever is in the page later, or in the table, lies in the arena.
+	if t := *x.table.Load(); x.buckets() <= (len(t)-1)*pageShare {
+		n := len(t) - 1
+		page := t[n]
+		if t = t[:n:n]; n&(n-1) == 0 { // a smaller array each time that half has gone
+			t = slices.Clone(t)
+		}
+		x.table.Store(&t)
+		x.a.mu.Lock()
+		x.a.uncarve(page, 1)
+		x.a.mu.Unlock()
+	}
+	return true
+}
+
+// empty takes the slots out of a group's buckets.
+func (x *index) empty(g *group) []uint64 {
+	all := x.scratch[:0]
+	for j := range g.len {
+		b := x.at(g, j)
+		for i := range b {
+			if b[i] != 0 {
+				all = append(all, b[i])
+				b[i] = 0
+			}
+		}
+	}
+	x.scratch = all
+	return all
+}
+
+// replace has the entries of a list that was cut off find their places anew.
+func (x *index) replace(list uint32) {
 	for list != 0 {
 		var s spilled
 		s, list = x.spill.free(list)
 		x.place(s.hash, s.slot)
 	}
-	return true
 }
 
 // spread puts slots into a group that is empty.

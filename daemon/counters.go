@@ -79,7 +79,7 @@ func (d *Daemon) counts() []count {
 		{"buffer-cuts", k.BufferCuts.Load()}, {"overflows", k.Overflows.Load()},
 		{"slow-readers", k.SlowReaders.Load()}, {"half-closed", k.HalfClosed.Load()}, {"long-parked", k.LongParked.Load()},
 		{"hand-offs-refused", k.HandOffRefused.Load()}, {"stalled", k.Stalled.Load()},
-		{"bytes-read", read}, {"bytes-written", written}, {"yields", k.Yields.Load()},
+		{"bytes-read", read}, {"bytes-written", written}, {"yields", k.Yields.Load()}, {"gathered", d.hub.Gathered()},
 		{"late-dropped", k.LateDropped.Load()}, {"panics", k.Panics.Load()}, {"descriptors", k.Descriptors.Load()},
 		{"bad-proxy", k.BadProxy.Load()}, {"cut", k.Cut.Load()},
 	}

@@ -96,6 +96,14 @@ func (h *Hub) Bytes() (read, written uint64) {
 	return read, written
 }
 
+// Gathered returns how many replies were written together with those to other clients.
+func (h *Hub) Gathered() (n uint64) {
+	for i := range h.traffic {
+		n += h.traffic[i].Gathered.Load()
+	}
+	return n
+}
+
 func (h *Hub) part(id uint64) *part { return &h.table[id%parts] }
 
 func (h *Hub) find(id uint64) *Conn {

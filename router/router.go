@@ -102,7 +102,8 @@ type Counters struct {
 // Traffic is what one loop counts for each event. It has its cache lines for itself.
 type Traffic struct {
 	Read, Written atomic.Uint64 // bytes
-	_             [112]byte
+	Gathered      atomic.Uint64 // replies that were written together with those to others
+	_             [104]byte
 }
 
 // Limits of a connection.

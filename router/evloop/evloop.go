@@ -61,6 +61,8 @@ type loop struct {
 	late    []protocols.Answer
 	spare   mail
 
+	gathered gathering
+
 	mu  sync.Mutex
 	box mail // a task is on its way when it is not empty
 }
@@ -113,6 +115,7 @@ type conn struct {
 	linger      int32 // bytes that are still taken from a client that has been told to go; 0: it has not
 	first, last int32 // in the mail at hand: its letters, counted from 1; 0: none
 	watched     bool  // known to the watcher
+	gathered    bool  // a reply to it is put aside
 	parked      bool
 	again       bool // a posted step goes on with unread input
 	ending      bool // close once all is written
@@ -206,7 +209,8 @@ func (s *Server) loopOf(el gnet.EventLoop) *loop {
 	}
 	l := &loop{
 		s: s, el: el, index: min(len(s.loops), protocols.MaxLoops-2), traffic: s.hub.Traffic(min(len(s.loops), protocols.MaxLoops-2)),
-		batch: grid.NewBatch(router.Room), out: make([]byte, 0, router.Room+2*grid.StreamMin),
+		batch: grid.NewBatch(router.Room), out: make([]byte, 0, gatherBytes+router.Room+2*grid.StreamMin),
+		gathered: gathering{pause: gatherPause},
 	}
 	s.loops = append(s.loops, l)
 	return l
@@ -356,6 +360,9 @@ func (s *Server) OnTraffic(gc gnet.Conn) gnet.Action {
 // OnClose implements gnet.EventHandler.
 func (s *Server) OnClose(gc gnet.Conn, err error) gnet.Action {
 	k := gc.Context().(*conn)
+	if k.gathered {
+		k.l.scatter()
+	}
 	if k.gone {
 		return gnet.None
 	}
@@ -386,6 +393,11 @@ func (l *loop) event(k *conn, woken bool, m *mail) (action gnet.Action) {
 	}()
 	if !woken {
 		k.c.Heard()
+	}
+	if k.gathered {
+		if l.scatter(); k.gone {
+			return gnet.Close
+		}
 	}
 	buffered := k.gc.InboundBuffered()
 	switch {
@@ -446,12 +458,12 @@ func (l *loop) step(k *conn, m *mail) gnet.Action {
 		l.batch.Reset()
 		l.batch.Late = hub
 		l.turn = protocols.Turn{
-			In: in, Late: late, Out: l.out[:0], Room: router.Room, CanTail: true, Now: now, Batch: l.batch, Loop: l.index,
+			In: in, Late: late, Out: l.out[l.gathered.end:l.gathered.end], Room: router.Room, CanTail: true, Now: now, Batch: l.batch, Loop: l.index,
 			Leaving: l.s.closing.Load(),
 		}
 		p := k.c.Session.Step(&l.turn)
 		out, tail := l.turn.Out, l.turn.Tail
-		if cap(out) > cap(l.out) && cap(out) <= 1<<20 {
+		if l.gathered.end == 0 && cap(out) > cap(l.out) && cap(out) <= 1<<20 {
 			l.out = out[:0]
 		}
 		clear(late)
@@ -467,6 +479,9 @@ func (l *loop) step(k *conn, m *mail) gnet.Action {
 		k.c.Amid(p.Amid, p.Used, now.Wall)
 		k.c.Held, k.need, k.parked = p.Held, int32(min(p.Need, router.MaxNeed)), p.Next == protocols.Park
 		spoke := len(out) > 0
+		if i == 0 && len(tail) == 0 && !more && l.gather(k, &p, out) {
+			return l.retain(k)
+		}
 		out, tail, ok := l.write(k, out, tail)
 		if !ok {
 			return gnet.Close

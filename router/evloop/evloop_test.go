@@ -538,3 +538,120 @@ func TestBuffers(t *testing.T) {
 	send(t, small, "1\n")
 	expect(t, small, "x\n")
 }
+
+// TestGather has many clients ask in the same rounds. What each gets is what it would get alone.
+func TestGather(t *testing.T) {
+	f := start(t)
+	holder := f.dial(t)
+	conns := make([]*net.TCPConn, 150)
+	for i := range conns {
+		conns[i] = f.dial(t)
+	}
+	hold := func() {
+		send(t, holder, "hold\n")
+		<-f.holding
+	}
+	release := func() {
+		f.release <- struct{}{}
+		expect(t, holder, "held\n")
+	}
+	for round := range 4 {
+		hold()
+		for i, c := range conns {
+			send(t, c, fmt.Sprintf("get %d\nget %d\n", i, i*round*20))
+		}
+		release()
+		for i, c := range conns {
+			expect(t, c, strings.Repeat("x", i)+"\n"+strings.Repeat("x", i*round*20)+"\n")
+		}
+	}
+	if n := f.hub.Gathered(); n == 0 {
+		t.Fatal("no replies were gathered")
+	}
+
+	hold() // those who end after their request, or do not wait for the reply
+	for i, c := range conns[:120] {
+		send(t, c, "get 3\n")
+		switch i % 4 {
+		case 1:
+			if err := c.CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+		case 2:
+			if err := c.SetLinger(0); err != nil {
+				t.Fatal(err)
+			}
+			c.Close()
+		case 3:
+			send(t, c, "quit 2\n")
+		}
+	}
+	release()
+	for i, c := range conns[:120] {
+		switch i % 4 {
+		case 0:
+			expect(t, c, "xxx\n")
+		case 1:
+			expect(t, c, "xxx\n")
+			routertest.ExpectEnd(t, c)
+		case 3:
+			expect(t, c, "xxx\nxx\n")
+			routertest.ExpectEnd(t, c)
+		}
+		c.Close()
+	}
+	routertest.Eventually(t, "those who left are gone", func() bool { return f.hub.Conns.Load() == 1+30 })
+
+	hold() // a client that sends on while its reply is put aside, and one that does not read
+	slow := conns[149]
+	for _, c := range conns[120:] {
+		send(t, c, strings.Repeat("get 100\n", 20))
+	}
+	release()
+	const many = 20_000
+	go func() { _, _ = io.WriteString(slow, strings.Repeat("get 100\n", many)) }()
+	line := strings.Repeat("x", 100) + "\n"
+	for _, c := range conns[120:149] {
+		expect(t, c, strings.Repeat(line, 20))
+	}
+	expect(t, slow, strings.Repeat(line, 20+many))
+}
+
+// TestGatherWhileStopping stops a server that has replies put aside: they are written.
+func TestGatherWhileStopping(t *testing.T) {
+	f := start(t)
+	holder := f.dial(t)
+	conns := make([]*net.TCPConn, 100)
+	for i := range conns {
+		conns[i] = f.dial(t)
+		send(t, conns[i], "get 1\n")
+		expect(t, conns[i], "x\n")
+	}
+	for range 2 {
+		send(t, holder, "hold\n")
+		<-f.holding
+		for _, c := range conns {
+			send(t, c, "get 2\n")
+		}
+		f.release <- struct{}{}
+		expect(t, holder, "held\n")
+		for _, c := range conns {
+			expect(t, c, "xx\n")
+		}
+	}
+	send(t, holder, "hold\n")
+	<-f.holding
+	for _, c := range conns {
+		send(t, c, "get 3\n")
+	}
+	f.release <- struct{}{}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	f.stop(ctx)
+	for _, c := range conns { // a request that was not read any more is no fault, half a reply is
+		got, _ := io.ReadAll(c)
+		if s := string(got); s != "xxx\n" && s != "" {
+			t.Fatalf("got %q", got)
+		}
+	}
+}

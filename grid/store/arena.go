@@ -47,10 +47,10 @@ type arena struct {
 // info is what is known about a log segment, in one cache line. The first 32 bytes of a segment that is cut into pages are
 // its map of free pages.
 type info struct {
-	start       int64 // times in entries are relative to this
-	expires     int64 // no entry expires before
-	expiresNext int64 // the same for what the sweep that is under way has passed
-	_           int64
+	start       int64  // times in entries are relative to this
+	expires     int64  // no entry expires before
+	expiresNext int64  // the same for what the sweep that is under way has passed
+	prev, next  uint32 // in the list of those that are about as dead (dirt.go)
 	used        uint32 // bytes written
 	dead        uint32 // of these, bytes of entries that are gone
 	hand        uint32 // where walking goes on
@@ -60,6 +60,7 @@ type info struct {
 	place       int32 // in pages.partial
 	queue       uint8
 	open        bool
+	dirt        uint8 // which list that is; 0 for none
 }
 
 func (i *info) free() *[4]uint64 { return (*[4]uint64)(unsafe.Pointer(i)) }

@@ -357,7 +357,7 @@ func (c *cache) makeBound(sh *shard, n need, now int64) bool {
 		} else {
 			sh.mu.Lock()
 			sh.at(now)
-			_, any = sh.walk(256, 1, true)
+			_, any = sh.walk(turnMost, 1, true)
 			sh.mu.Unlock()
 		}
 		idle++
@@ -377,7 +377,7 @@ func (sh *shard) expire(now int64) bool {
 	for ends := 0; ends < 2; {
 		sh.mu.Lock()
 		sh.at(now)
-		_, removed, end := sh.sweepSome(256)
+		_, removed, end := sh.sweepSome(turnMost)
 		sh.mu.Unlock()
 		if removed > 0 {
 			return true

@@ -57,13 +57,13 @@ func (c *call) do(op *grid.Op, r *grid.Result) {
 	mem := len(c.b.Mem)
 	sh, s := c.sh, c.c.s
 	sh.mu.Lock()
+	sh.at(c.now)
 	for try := 1; ; try++ {
 		if sh.c.closed.Load() {
 			r.Code = grid.Denied
 			break
 		}
 		c.needs = need{}
-		sh.at(c.now)
 		c.run()
 		if c.needs == (need{}) {
 			break
@@ -78,13 +78,15 @@ func (c *call) do(op *grid.Op, r *grid.Result) {
 			sh.mu.Unlock()
 			made = try < boundAttempts && c.c.makeBound(sh, c.needs, c.now)
 			sh.mu.Lock()
+			sh.at(c.now)
 		} else {
-			if (!s.many.Load() || try > attempts/2) && sh.force(c.needs) && try < attempts { // not to have others take it
+			if (!s.many.Load() || try > attempts/2) && sh.force(c.needs, c.now) && try < attempts { // not to have others take it
 				continue
 			}
 			sh.mu.Unlock()
 			made = try < attempts && s.makeRoom(c.needs, c.now)
 			sh.mu.Lock()
+			sh.at(c.now)
 		}
 		if !made && !c.c.closed.Load() {
 			r.Code = grid.Full

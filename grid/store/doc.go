@@ -36,7 +36,8 @@
 // # Locks
 //
 // Store.mu, then one of razing.mu, turn.mu and cache.flushing, then one shard.mu, then arena.mu or bounds.mu. No shard is
-// locked while another one is. What an op reads without a lock (cache.touch) is a hint.
+// locked while another one is, and none for longer than an op takes and turnMost entries of walking, sweeping or scanning
+// take: who has to do more lets others have their turn. What an op reads without a lock (cache.touch) is a hint.
 //
 // # Invariants
 //

@@ -18,37 +18,33 @@ const (
 	payMost = 64
 	// forceMost bounds them when there is none, before other shards are asked.
 	forceMost = 1 << 14
+	// turnMost bounds them under one lock: then others have their turn.
+	turnMost = 256
 
 	// fairTries bounds how often a cache is asked in its turn before all are.
 	fairTries = 16
 
-	cleanNumerator, cleanDenominator = 35, 100 // dead share from which a segment is cleaned
-	packNumerator, packDenominator   = 5, 100  // the same when nothing may be evicted
-	probationShare                   = 10      // percent
+	probationShare = 10 // percent
 )
 
 // choose picks the next segment to walk, one with live entries that are worth evicting only if evict. False: there is none
 // that would give anything.
 func (sh *shard) choose(evict bool) bool {
 	a := sh.c.a
-	best, most := uint32(0), uint32(0)
+	sh.step(1)
 	for i := range sh.queues {
-		for _, seg := range sh.queues[i].segs {
-			s := &a.info[seg]
-			if s.epoch != sh.epoch { // dead from end to end
-				sh.begin(seg, true)
-				return true
-			}
-			if s.dead > most && !s.open {
-				best, most = seg, s.dead
-			}
+		// those that were begun before a flush stand first, and are dead from end to end
+		if q := sh.queues[i].segs; len(q) > 0 && a.info[q[0]].epoch != sh.epoch {
+			sh.begin(q[0], true)
+			return true
 		}
 	}
-	numerator, denominator := uint64(cleanNumerator), uint64(cleanDenominator)
+	least := cleanFrom
 	if sh.c.noEvict {
-		numerator, denominator = packNumerator, packDenominator
+		least = packFrom
 	}
-	cleaning := uint64(most)*denominator >= uint64(a.segSize())*numerator
+	best := sh.dirt.dirtiest(least)
+	cleaning := best != 0
 	if !cleaning {
 		if sh.c.noEvict || !evict {
 			return false
@@ -72,6 +68,7 @@ func (sh *shard) begin(seg uint32, cleaning bool) {
 	if s := &sh.c.a.info[seg]; s.open {
 		sh.seal(s.queue)
 	}
+	sh.soil(seg)
 }
 
 // walk goes through up to n entries of segments that are being emptied, until gain bytes came free, and returns how many
@@ -89,6 +86,7 @@ func (sh *shard) walk(n, gain int, evict bool) (gained int, any bool) {
 			off := uint64(seg)<<a.shift + uint64(s.hand)
 			a.load(&it, off)
 			size, weight := it.alloc, it.weight()
+			sh.step(1)
 			if a.u32(off)&gone != 0 {
 				gained += size
 			} else {
@@ -234,15 +232,23 @@ func (a *arena) has(n need) bool {
 	return (!n.seg || int(a.spared.Load()) > a.hard()) && (n.pages == 0 || a.roomFor(n.pages))
 }
 
-// force makes room in this shard. False: there was nothing more to be had here.
-func (sh *shard) force(n need) bool {
+// force makes room in this shard, which is locked; others have their turn in between. False: there was nothing more to be had
+// here.
+func (sh *shard) force(n need, now int64) bool {
 	a := sh.c.a
-	for left := forceMost; left > 0; left -= 256 {
+	for left := forceMost; left > 0 && !a.has(n); left -= turnMost {
+		_, any := sh.walk(turnMost, a.segSize(), true)
 		if a.has(n) {
-			return true
+			break
 		}
-		if _, any := sh.walk(256, a.segSize(), true); !any && (!sh.c.noEvict || sh.sweep(4096) == 0) {
-			return a.has(n)
+		sh.mu.Unlock()
+		if !any && sh.c.noEvict {
+			any = sh.expire(now)
+		}
+		sh.mu.Lock()
+		sh.at(now)
+		if !any {
+			break
 		}
 	}
 	return a.has(n)
@@ -255,7 +261,7 @@ func (s *Store) makeRoom(n need, now int64) bool {
 	}
 	idle := 0 // shards in a row that gave nothing
 	for !s.a.has(n) {
-		if s.razing.raze(256) {
+		if s.razing.raze(turnMost) {
 			continue
 		}
 		all := s.roster.Load().shards
@@ -268,12 +274,12 @@ func (s *Store) makeRoom(n need, now int64) bool {
 		sh.at(now)
 		gained, any := 0, false
 		if fair || idle > len(all) || !sh.lean() {
-			gained, any = sh.walk(256, gain, true)
-		}
-		if !any && sh.c.noEvict {
-			any = sh.sweep(256) > 0
+			gained, any = sh.walk(turnMost, gain, true)
 		}
 		sh.mu.Unlock()
+		if !any && sh.c.noEvict {
+			any = sh.expire(now)
+		}
 		if fair {
 			s.turn.gave(gained)
 		}

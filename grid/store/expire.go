@@ -63,21 +63,8 @@ func (sh *shard) shrink(n int) bool {
 	return true
 }
 
-// sweep is for who needs room where nothing is evicted: it looks at up to n entries and returns how many it removed.
-func (sh *shard) sweep(n int) (removed int) {
-	for ends := 0; n > 0 && ends < 2; {
-		looked, gone, end := sh.sweepSome(n)
-		n -= looked + 1
-		removed += gone
-		if end {
-			ends++
-		}
-	}
-	return removed
-}
-
-// sweepSome looks at up to n entries of the next segment in which something may have expired, and tells whether it
-// passed the shard's last one.
+// sweepSome looks at up to n entries of the next segment in which something may have expired, or passes turnMost others, and
+// tells whether it passed the shard's last one.
 func (sh *shard) sweepSome(n int) (looked, removed int, end bool) {
 	a := sh.c.a
 	if sh.c.closed.Load() {
@@ -85,7 +72,11 @@ func (sh *shard) sweepSome(n int) (looked, removed int, end bool) {
 	}
 	p, m := sh.queues[probation].segs, sh.queues[main].segs
 	var seg uint32
-	for {
+	for passed := 0; ; passed++ {
+		if passed == turnMost {
+			return 0, 0, false
+		}
+		sh.step(1)
 		switch i := sh.sweepNext; {
 		case i < len(p):
 			seg = p[i]
@@ -112,6 +103,7 @@ func (sh *shard) sweepSome(n int) (looked, removed int, end bool) {
 		off := uint64(seg)<<a.shift + uint64(sh.sweepOff)
 		a.load(&it, off)
 		sh.sweepOff += uint32(it.alloc)
+		sh.step(1)
 		if a.u32(off)&gone != 0 {
 			continue
 		}
@@ -144,13 +136,13 @@ func (sh *shard) has(seg uint32) bool {
 // shrink evicts some of what is above the limit.
 func (s *Store) shrink(now int64) {
 	for n := 0; n < 64 && !s.a.lowered(); n++ {
-		if s.razing.raze(256) {
+		if s.razing.raze(turnMost) {
 			continue
 		}
 		sh, gain := s.victim()
 		sh.mu.Lock()
 		sh.at(now)
-		gained, _ := sh.walk(256, gain, true)
+		gained, _ := sh.walk(turnMost, gain, true)
 		sh.mu.Unlock()
 		s.turn.gave(gained)
 	}

@@ -58,6 +58,7 @@ func (sh *shard) seal(queue uint8) {
 func (sh *shard) tidy(seg uint32) {
 	s := &sh.c.a.info[seg]
 	if s.dead < s.used || seg == sh.walking {
+		sh.soil(seg)
 		return
 	}
 	if s.open { // goes on from its beginning
@@ -84,6 +85,8 @@ func (sh *shard) unswept(seg uint32) {
 // drop gives a segment back.
 func (sh *shard) drop(seg uint32) {
 	sh.unswept(seg)
+	sh.c.a.info[seg].dead = 0
+	sh.soil(seg)
 	q := &sh.queues[sh.c.a.info[seg].queue]
 	i := slices.Index(q.segs, seg)
 	q.segs = slices.Delete(q.segs, i, i+1)

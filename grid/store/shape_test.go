@@ -39,6 +39,19 @@ func TestNoPointers(t *testing.T) {
 	}
 }
 
+func (sh *shard) listed(seg uint32) bool {
+	last := uint32(0)
+	for n := sh.dirt[sh.c.a.info[seg].dirt]; n != 0; last, n = n, sh.c.a.info[n].next {
+		if sh.c.a.info[n].prev != last {
+			return false
+		}
+		if n == seg {
+			return true
+		}
+	}
+	return false
+}
+
 // verify holds a store to its invariants.
 func verify(t *testing.T, s *Store) {
 	t.Helper()
@@ -74,6 +87,13 @@ func verify(t *testing.T, s *Store) {
 						}
 					}
 					at += uint32(it.alloc)
+				}
+				step := uint8(dead * dirtSteps >> a.shift)
+				if i.open || seg == sh.walking {
+					step = 0
+				}
+				if i.dirt != step || step != 0 && !sh.listed(seg) {
+					t.Errorf("shard %d: a segment with %d dead bytes is in list %d, or in none", n, dead, i.dirt)
 				}
 				if dead != i.dead {
 					t.Errorf("shard %d: %d bytes are dead, counted as %d", n, dead, i.dead)

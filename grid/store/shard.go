@@ -15,6 +15,7 @@ type shard struct {
 	keyOf    func(off uint64) []byte // keyAt, made once
 	queues   [numQueues]queue
 	ghost    ghost
+	dirt     dirt
 	walking  uint32 // the segment that is being emptied (evict.go); 0 for none
 	cleaning bool   // its live entries stay, all of them
 	keep     uint64 // the entry that pay's op has written; 0 for none
@@ -37,6 +38,10 @@ type shard struct {
 	value    []byte  // a value that is made of parts
 	found    []found // what a scan is to bring
 
+	// Entries and segments that were looked at since the shard was locked, by the loops that could go on, and the most of
+	// that; tests hold it to what doc.go says.
+	steps, mostSteps int
+
 	_ [64]byte // keeps the next shard's mutex off this one's cache lines
 }
 
@@ -57,9 +62,16 @@ type class struct {
 // at tells the shard, which was just locked, what time it is and what has been flushed. That is looked up once: what is
 // found alive must not be written into a segment that is begun after another flush, or it would outlive it.
 func (sh *shard) at(now int64) {
+	sh.steps = 0
 	sh.now = max(sh.now, now)
 	sh.late = sh.c.late.Load()
 	sh.epoch = sh.c.epoch.Load()
+}
+
+// step counts what is looked at under one lock.
+func (sh *shard) step(n int) {
+	sh.steps += n
+	sh.mostSteps = max(sh.mostSteps, sh.steps)
 }
 
 func (sh *shard) version() uint64 {

@@ -18,7 +18,7 @@ type Config struct {
 	Memory         uint64 // bytes that the process may use
 	EventLoops     int
 	MaxConnections int
-	DataDir        string // empty: none
+	DataDir        string // where what clients configure outlives the process; empty: it does not
 	WarmRestart    string // file for entries between two processes; empty: none
 	LogLevel       string // debug, info, warn or error
 	LogFormat      string // auto, console or json
@@ -86,6 +86,8 @@ func (l *Listener) Network() (network, address string) {
 	return "tcp", l.Address
 }
 
+const stateDirectory = "STATE_DIRECTORY"
+
 // Load reads all sources. An error names every problem found, each with its place.
 func Load(s Sources) (*Config, error) {
 	c := defaults(s.Machine)
@@ -96,6 +98,12 @@ func Load(s Sources) (*Config, error) {
 		}
 	}
 	d := &decoder{}
+	for _, kv := range s.Env { // what systemd makes for a unit with StateDirectory=
+		if dirs, ok := strings.CutPrefix(kv, stateDirectory+"="); ok && dirs != "" {
+			c.DataDir, _, _ = strings.Cut(dirs, ":")
+			c.origins["data-dir"] = Origin{Kind: Default, Name: "the first of " + stateDirectory}
+		}
+	}
 
 	// The file's name itself comes from the stronger sources, so they are asked for it first.
 	if v, ok := env[envName("config")]; ok {

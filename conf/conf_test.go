@@ -253,3 +253,15 @@ func FuzzFile(f *testing.F) {
 		}
 	})
 }
+
+// systemd makes a directory for a unit that asks for one, and says which.
+func TestStateDirectory(t *testing.T) {
+	env := []string{"STATE_DIRECTORY=/var/lib/latticed:/var/lib/other"}
+	c, err := load(t, "", env, nil)
+	if err != nil || c.DataDir != "/var/lib/latticed" || c.Origin("data-dir").String() != "default: the first of STATE_DIRECTORY" {
+		t.Errorf("got %q, %v, %v", c.DataDir, c.Origin("data-dir"), err)
+	}
+	if c, err = load(t, "latticed:\n  data-dir: ''\n", env, nil); err != nil || c.DataDir != "" {
+		t.Errorf("set to none: got %q, %v", c.DataDir, err)
+	}
+}

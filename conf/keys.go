@@ -101,7 +101,7 @@ var keys = slices.Concat([]key[Config]{
 		show: func(c *Config) []string { return []string{strconv.Itoa(c.MaxConnections)} },
 	}, {
 		name: "data-dir", flag: "data-dir", arg: "DIR", empty: true, def: "none",
-		usage: "keep files in `DIR`",
+		usage: "keep what clients configure in `DIR`",
 		set:   func(c *Config, t []string) error { c.DataDir = t[0]; return nil },
 		show:  func(c *Config) []string { return []string{c.DataDir} },
 	}, {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/latticed/latticed/conf"
 	"github.com/latticed/latticed/daemon/admin"
+	"github.com/latticed/latticed/daemon/catalog"
 	"github.com/latticed/latticed/grid"
 	"github.com/latticed/latticed/grid/store"
 	"github.com/latticed/latticed/protocols"
@@ -43,6 +44,8 @@ type Daemon struct {
 	started int64
 	memory  atomic.Uint64 // what the budget was made of last; Reload's
 	store   *store.Store
+	catalog *catalog.Catalog
+	dataDir *catalog.Dir // nil: none
 	hub     *router.Hub
 	server  *evloop.Server
 
@@ -71,18 +74,27 @@ type Options struct {
 }
 
 // Start binds the listeners of the configuration and serves.
-func Start(o Options) (*Daemon, error) {
+func Start(o Options) (_ *Daemon, err error) {
 	c, log := o.Config, o.Log
 	parts := divide(c.Memory, c.MaxConnections)
 	d := &Daemon{version: o.Version, log: log, clock: newClock(), failed: make(chan error, len(c.Listeners))}
 	d.memory.Store(c.Memory)
 	d.started = d.clock.Now().Wall
 	d.stop = make(chan struct{})
+	defer func() {
+		if err != nil {
+			d.closeListeners()
+			d.closeDataDir()
+		}
+	}()
 	s, err := store.New(store.Options{Limit: parts.store, MaxValue: maxValue})
 	if err != nil {
 		return nil, err
 	}
 	d.store = s
+	if err := d.openCatalog(c); err != nil {
+		return nil, err
+	}
 	if c.WarmRestart != "" {
 		if err := d.thaw(c.WarmRestart); err != nil {
 			return nil, err
@@ -96,13 +108,12 @@ func Start(o Options) (*Daemon, error) {
 		caches = o.Grid(caches)
 	}
 	d.hub = router.NewHub(router.Options{
-		Caches: caches, Clock: d.clock, MaxConns: c.MaxConnections, MaxBuffers: parts.buffers,
+		Caches: d.catalog.Over(caches), Clock: d.clock, MaxConns: c.MaxConnections, MaxBuffers: parts.buffers,
 		OnPanic: func(conn uint64, cause any, stack []byte) {
 			log.Error().Uint64("conn", conn).Interface("cause", cause).Bytes("stack", stack).Msg("a session failed; its connection was closed")
 		},
 	})
 	if err := d.listen(c); err != nil {
-		d.closeListeners()
 		return nil, err
 	}
 	options := memcached.Options{MaxItem: int(c.Memcached.MaxItemSize), Host: func() memcached.Host { return d.host(c) }}
@@ -115,7 +126,7 @@ func Start(o Options) (*Daemon, error) {
 	seen := &observer{d: d, c: c, mc: memcached.New(options)}
 	seen.hostName, _ = os.Hostname()
 	seen.service = rest.New(rest.Options{
-		Host: seen.host, Metrics: admin.NewMetrics(seen.snapshot).Gather,
+		Host: seen.host, Catalog: d.catalog, Metrics: admin.NewMetrics(seen.snapshot).Gather,
 		MaxCollect: max(int(parts.buffers/2), 2*int(c.HTTP.MaxContent)),
 		MaxContent: int(c.HTTP.MaxContent), AllowedHosts: c.HTTP.AllowedHosts, AllowedOrigins: c.HTTP.AllowedOrigins,
 	})
@@ -138,7 +149,6 @@ func Start(o Options) (*Daemon, error) {
 	}
 	server, err := evloop.Start(d.hub, c.EventLoops)
 	if err != nil {
-		d.closeListeners()
 		return nil, err
 	}
 	d.server = server
@@ -318,6 +328,7 @@ func (d *Daemon) Stop(ctx context.Context) error {
 		err := d.server.Shutdown(grace)
 		close(d.stop)
 		d.done.Wait()
+		d.closeDataDir()
 		ended <- err
 	}()
 	select {

@@ -29,7 +29,7 @@ var allowed = map[string][]string{
 	"protocols":           {"grid", "access-log"},
 	"protocols/memcached": {"protocols", "grid", "access-log"},
 	"protocols/media":     {},
-	"protocols/rest":      {"protocols", "protocols/media", "grid", "access-log"},
+	"protocols/rest":      {"protocols", "protocols/media", "conf/infinispan", "grid", "access-log"},
 	"protocols/http1":     {"protocols", "protocols/http2", "protocols/rest", "grid", "access-log"},
 	"protocols/http2":     {"protocols", "protocols/rest", "grid", "access-log"},
 	"protocols/prototest": {"protocols", "grid", "grid/gridtest", "access-log"},
@@ -43,6 +43,7 @@ var allowed = map[string][]string{
 
 	"daemon":          {"*"},
 	"daemon/admin":    {},
+	"daemon/catalog":  {"conf/infinispan", "protocols/rest", "grid", "grid/store"},
 	"daemon/bench":    {},
 	"scripts/process": {},
 	"scripts/bench":   {"scripts/process", "daemon/bench"},

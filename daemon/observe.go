@@ -6,6 +6,7 @@ import (
 
 	"github.com/latticed/latticed/conf"
 	"github.com/latticed/latticed/daemon/admin"
+	"github.com/latticed/latticed/daemon/catalog"
 	"github.com/latticed/latticed/grid"
 	"github.com/latticed/latticed/protocols/memcached"
 	"github.com/latticed/latticed/protocols/rest"
@@ -21,9 +22,6 @@ type observer struct {
 	hostName string
 }
 
-// caches are the names of the caches there are.
-var caches = []string{"default"}
-
 func (o *observer) stats(name string) (s grid.Stats) {
 	if a, err := o.d.hub.Caches.Admin(name, grid.Principal{}); err == nil {
 		a.Stats(&s, o.d.clock.Now())
@@ -31,32 +29,29 @@ func (o *observer) stats(name string) (s grid.Stats) {
 	return s
 }
 
-// ops is what clients of all protocols did.
-func (o *observer) ops() rest.Ops {
-	ops, _ := o.service.Counts()
+// others is what clients did on the default cache by other protocols than HTTP.
+func (o *observer) others() rest.Ops {
 	mc := o.mc.Ops()
-	ops.Hits += mc.Hits
-	ops.Misses += mc.Misses
-	ops.RemoveHits += mc.RemoveHits
-	ops.RemoveMisses += mc.RemoveMisses
-	return ops
+	return rest.Ops{Hits: mc.Hits, Misses: mc.Misses, RemoveHits: mc.RemoveHits, RemoveMisses: mc.RemoveMisses}
 }
 
 func (o *observer) host() rest.Host {
 	d := o.d
 	h := rest.Host{
-		Version: d.version, Node: "local", Cluster: "ISPN", Protocols: o.names, Caches: caches, Started: d.started,
-		Stopping: d.stopping.Load(), Connections: d.hub.Counters.Conns.Load(), Ops: o.ops(),
+		Version: d.version, Node: "local", Cluster: "ISPN", Protocols: o.names, Started: d.started,
+		Stopping: d.stopping.Load(), Connections: d.hub.Counters.Conns.Load(), Others: o.others(),
 	}
 	for _, l := range d.listeners {
 		h.Addresses = append(h.Addresses, l.Net.Addr().String())
 	}
-	for _, name := range caches {
+	for _, name := range d.catalog.Names() {
 		s := o.stats(name)
 		h.Entries += s.Entries
 		h.Bytes += s.Bytes
-		h.Limit += s.Limit
-		h.Ops.Stores += s.Stored
+		h.Stores += s.Stored
+		if name == catalog.DefaultName {
+			h.Limit = s.Limit // of all of them: the bounds of others are within it
+		}
 	}
 	return h
 }
@@ -64,7 +59,6 @@ func (o *observer) host() rest.Host {
 func (o *observer) snapshot() admin.Snapshot {
 	d := o.d
 	k := &d.hub.Counters
-	_, unimplemented := o.service.Counts()
 	var st grid.Stats
 	d.store.Stats(&st, d.clock.Now())
 	s := admin.Snapshot{
@@ -77,7 +71,7 @@ func (o *observer) snapshot() admin.Snapshot {
 			{Name: "buffered_bytes", Help: "What connections keep between their turns.", Value: float64(k.Buffered.Load())},
 		},
 		HTTP: []admin.Figure{{
-			Name: "http_unimplemented_total", Help: "HTTP requests answered with 501.", Total: true, Value: float64(unimplemented),
+			Name: "http_unimplemented_total", Help: "HTTP requests answered with 501.", Total: true, Value: float64(o.service.Unimplemented()),
 		}},
 	}
 	for _, c := range d.counts() {
@@ -98,9 +92,12 @@ func (o *observer) snapshot() admin.Snapshot {
 			break
 		}
 	}
-	// What protocols count is not by cache yet: there is one.
-	ops := o.ops()
-	for _, name := range caches {
+	for _, name := range d.catalog.Names() {
+		found, _ := d.catalog.Find(name)
+		ops := found.Tally.Ops()
+		if name == catalog.DefaultName {
+			ops = ops.Plus(o.others())
+		}
 		st := o.stats(name)
 		c := admin.Cache{
 			Name: name, Entries: st.Entries, Bytes: st.Bytes, Limit: st.Limit, Stored: st.Stored, Expired: st.GetExpired,

@@ -11,20 +11,28 @@ import (
 )
 
 // Append writes the configuration of a cache called name as Infinispan does: of JSON and YAML the cache is a field by its
-// name, of XML name is an attribute; what was not said is left out. pretty breaks JSON and XML into lines.
+// name, of XML name is an attribute; what was not said is left out. Without a name it is only the element. pretty breaks JSON
+// and XML into lines.
 func (c *Cache) Append(dst []byte, f Format, name string, pretty bool) []byte {
-	switch f {
-	case XML:
+	switch {
+	case f == XML:
 		return append(appendXML(dst, c.element(name), 0, pretty), newline(pretty)...)
-	case YAML:
-		dst = append(appendYAMLText(dst, name), ":\n"...)
-		return c.element("").appendYAML(dst, 1)
+	case f == YAML && name == "":
+		return c.element("").appendYAML(dst, 0)
+	case f == YAML:
+		return c.element("").appendYAML(append(appendYAMLText(dst, name), ":\n"...), 1)
 	}
+	depth := 1
 	dst = append(dst, '{')
-	dst = appendField(dst, name, 1, pretty)
-	dst = append(dst, '{')
-	dst = c.element("").appendJSON(dst, 2, pretty)
-	return append(appendLine(appendLine(dst, 1, pretty, '}'), 0, pretty, '}'), newline(pretty)...)
+	if name != "" {
+		dst = append(appendField(dst, name, depth, pretty), '{')
+		depth++
+	}
+	dst = c.element("").appendJSON(dst, depth, pretty)
+	for depth--; depth >= 0; depth-- {
+		dst = appendLine(dst, depth, pretty, '}')
+	}
+	return append(dst, newline(pretty)...)
 }
 
 // AppendCaches writes caches as a document that Infinispan and ParseCaches read, in JSON.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math/bits"
@@ -31,6 +32,16 @@ type CacheOptions struct {
 
 	Lifespan int64 // of entries stored with grid.TTLDefault, ms; 0 for ever
 	MaxIdle  int64 // of entries stored with Idle 0, ms; 0 for ever
+}
+
+func (o *CacheOptions) check() error {
+	switch {
+	case o.MaxCount < 0 || o.MaxBytes < 0 || o.Lifespan < 0 || o.MaxIdle < 0:
+		return errors.New("a bound is negative")
+	case o.WhenFull > Refuse:
+		return fmt.Errorf("no such way to be full: %d", o.WhenFull)
+	}
+	return nil
 }
 
 // MaxCaches bounds the caches of a Store, the default one among them. What each costs without an entry: see Create.
@@ -71,13 +82,11 @@ func (s *Store) enlist(byName map[string]*cache) {
 // 2 MiB. A shard costs 6 KiB of heap and 4 KiB of the arena, and once there are entries up to two log segments that are not
 // yet full. So the shards are bounded, too: created caches may have a quarter of all log segments open.
 func (s *Store) Create(name string, o CacheOptions) error {
-	switch {
-	case name == "" || len(name) > maxName:
+	if name == "" || len(name) > maxName {
 		return fmt.Errorf("grid/store: create cache %q: a name has 1 to %d bytes", name, maxName)
-	case o.MaxCount < 0 || o.MaxBytes < 0 || o.Lifespan < 0 || o.MaxIdle < 0:
-		return fmt.Errorf("grid/store: create cache %q: a bound is negative", name)
-	case o.WhenFull > Refuse:
-		return fmt.Errorf("grid/store: create cache %q: no such way to be full: %d", name, o.WhenFull)
+	}
+	if err := o.check(); err != nil {
+		return fmt.Errorf("grid/store: create cache %q: %w", name, err)
 	}
 	shards := openShards
 	if o.MaxCount != 0 || o.MaxBytes != 0 {
@@ -102,9 +111,11 @@ func (s *Store) Create(name string, o CacheOptions) error {
 		return fmt.Errorf("grid/store: create cache %q: the memory limit is too low for one more", name)
 	}
 	c := &cache{
-		s: s, a: s.a, maxValue: s.maxValue, noEvict: o.WhenFull == Refuse, ttl: o.Lifespan, idle: o.MaxIdle,
+		s: s, a: s.a, maxValue: s.maxValue, noEvict: o.WhenFull == Refuse,
 		seed: s.seed, segments: s.segments, segment: s.segment,
 	}
+	c.ttl.Store(o.Lifespan)
+	c.idle.Store(o.MaxIdle)
 	c.bounds.set = o.MaxCount != 0 || o.MaxBytes != 0
 	c.bounds.maxCount = o.MaxCount
 	c.bounds.maxBytes.Store(o.MaxBytes)
@@ -118,6 +129,54 @@ func (s *Store) Create(name string, o CacheOptions) error {
 	byName[name] = c
 	s.enlist(byName)
 	return nil
+}
+
+// Alter gives a cache other options while it is used. Lifespan and MaxIdle are for what is stored from now on; what is above
+// lower bounds is evicted. A cache that was made without bounds cannot be given one, nor may WhenFull change.
+func (s *Store) Alter(name string, o CacheOptions, now grid.Time) error {
+	fail := func(why string) error { return fmt.Errorf("grid/store: alter cache %q: %s", name, why) }
+	if err := o.check(); err != nil {
+		return fail(err.Error())
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.roster.Load().byName[name]
+	if c == nil {
+		return fail("no such cache")
+	}
+	b := &c.bounds
+	b.mu.Lock()
+	refused := ""
+	switch {
+	case !b.set && (o.MaxCount != 0 || o.MaxBytes != 0):
+		refused = "it was made without bounds and cannot be given one; create it anew"
+	case c.noEvict != (o.WhenFull == Refuse):
+		refused = "what it does when full cannot change"
+	case c.noEvict && (o.MaxCount != 0 && b.count > o.MaxCount || o.MaxBytes != 0 && b.bytes > o.MaxBytes):
+		refused = "it holds more, of which nothing may be evicted"
+	case b.set:
+		b.maxCount = o.MaxCount
+		b.maxBytes.Store(o.MaxBytes)
+	}
+	b.mu.Unlock()
+	if refused != "" {
+		return fail(refused)
+	}
+	c.ttl.Store(o.Lifespan)
+	c.idle.Store(o.MaxIdle)
+	if b.set {
+		for b.over() && c.makeBound(&c.shards[0], need{count: 1, bytes: 1}, now.Wall) {
+		}
+	}
+	return nil
+}
+
+// over tells whether more is there than the bounds allow.
+func (b *bounds) over() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	most := b.maxBytes.Load()
+	return b.maxCount != 0 && b.count > b.maxCount || most != 0 && b.bytes > most
 }
 
 // Remove ends a cache with all its entries: handles on it answer Denied from now on, Blobs that are open stay as they are.

@@ -518,3 +518,61 @@ func TestSaveCaches(t *testing.T) {
 		t.Errorf("a7: got code %d, %d bytes, until %d, max-idle %d, want OK, 7, 0, 0", r.Code, r.Num, r.Expires, r.MaxIdle)
 	}
 }
+
+// A cache's options change while it is used: what comes later has the new lifespan, what is above lower bounds goes.
+func TestAlter(t *testing.T) {
+	s := newStore(t, store.Options{Limit: 32 << 20})
+	now := grid.Time{Wall: 1_000_000}
+	create(t, s, "c", store.CacheOptions{MaxCount: 1000, Lifespan: 50})
+	create(t, s, "full", store.CacheOptions{MaxCount: 1000, WhenFull: store.Refuse})
+	n, full := at(t, s, "c"), at(t, s, "full")
+	for i := range 1000 {
+		n.put(fmt.Sprint("k", i), 10)
+		full.put(fmt.Sprint("k", i), 10)
+	}
+	alter := func(name, want string, o store.CacheOptions) {
+		t.Helper()
+		if err := s.Alter(name, o, now); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s to %+v: got %v, want %q", name, o, err, want)
+		}
+	}
+	count := func(n *named) uint64 {
+		var st grid.Stats
+		n.admin.Stats(&st, now)
+		return st.Entries
+	}
+	alter("c", "", store.CacheOptions{MaxCount: 100, Lifespan: 7000, MaxIdle: 3000})
+	if got := count(n); got > 100 || got < 50 {
+		t.Errorf("got %d entries under a bound of 100", got)
+	}
+	n.put("new", 10)
+	if r := n.do(grid.Op{Kind: grid.Get, Key: []byte("new"), Ask: grid.WantTimes}); r.Expires != n.now+7000 || r.MaxIdle != 3000 {
+		t.Errorf("got an entry until %d, idle %d", r.Expires, r.MaxIdle)
+	}
+	alter("c", "", store.CacheOptions{MaxBytes: 20_000})
+	n.put("large", 19_000)
+	if got := count(n); got > 60 {
+		t.Errorf("got %d entries under a bound of 20,000 bytes", got)
+	}
+	alter("c", "", store.CacheOptions{})
+	for i := range 2000 {
+		n.put(fmt.Sprint("k", i), 10)
+	}
+	if got := count(n); got < 2000 {
+		t.Errorf("got %d entries without a bound", got)
+	}
+	alter("c", "", store.CacheOptions{MaxCount: 1500})
+	if got := count(n); got > 1500 {
+		t.Errorf("got %d entries under a bound of 1500", got)
+	}
+	alter("full", "holds more", store.CacheOptions{MaxCount: 999, WhenFull: store.Refuse})
+	alter("full", "cannot change", store.CacheOptions{MaxCount: 2000})
+	alter("full", "", store.CacheOptions{MaxCount: 1001, WhenFull: store.Refuse})
+	if a, b := full.put("x", 10), full.put("y", 10); a != grid.OK || b != grid.Full {
+		t.Errorf("got %d, %d", a, b)
+	}
+	alter("default", "", store.CacheOptions{Lifespan: 9})
+	alter("default", "made without bounds", store.CacheOptions{MaxCount: 9})
+	alter("none", "no such cache", store.CacheOptions{})
+	alter("c", "negative", store.CacheOptions{MaxCount: -1})
+}

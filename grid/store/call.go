@@ -302,11 +302,11 @@ func (it *item) lifespan(ttl, now int64) {
 // begin gives an entry that is stored its lifespan and max-idle: the op's, or else the cache's.
 func (c *call) begin(it *item, ttl int64) {
 	if ttl == grid.TTLDefault {
-		ttl = c.c.ttl
+		ttl = c.c.ttl.Load()
 	}
 	it.lifespan(ttl, c.now)
 	if it.idle = c.op.Idle; it.idle == 0 {
-		it.idle = c.c.idle
+		it.idle = c.c.idle.Load()
 	}
 	it.idle = max(0, it.idle)
 }

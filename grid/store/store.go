@@ -62,7 +62,7 @@ type cache struct {
 	maxValue  int
 	noEvict   bool
 	bounds    bounds
-	ttl, idle int64 // of entries that come without; 0 for none
+	ttl, idle atomic.Int64 // of entries that come without; 0 for none
 	seed      maphash.Seed
 	segments  uint64
 	segment   func(key []byte) uint16

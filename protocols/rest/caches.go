@@ -1,12 +1,14 @@
 package rest
 
 import (
+	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/latticed/latticed/conf/infinispan"
 	"github.com/latticed/latticed/grid"
-	"github.com/latticed/latticed/protocols/media"
 )
 
 // caches answers for the list of caches.
@@ -17,20 +19,27 @@ func (x *Exchange) caches() {
 	}
 	switch {
 	case x.meth == mGet && action == "":
-		x.out = appendStrings(x.out[:0], x.s.opt.Host().Caches)
+		x.out = appendStrings(x.out[:0], x.s.opt.Catalog.Names())
 		x.json()
 	case x.meth == mGet && action == "detailed":
 		x.out = append(x.out[:0], '[')
-		for i, name := range x.s.opt.Host().Caches {
-			if i > 0 {
+		for _, name := range x.s.opt.Catalog.Names() {
+			c, there := x.s.opt.Catalog.Find(name)
+			if !there {
+				continue
+			}
+			if len(x.out) > 1 {
 				x.out = append(x.out, ',')
 			}
-			x.describe(name, false)
+			x.describe(&c, false)
 		}
 		x.out = append(x.out, ']')
 		x.json()
-	case x.meth == mGet && action == "role-accessible",
-		x.meth == mPost && (action == "convert" || action == "toJSON" || action == "compare"):
+	case x.meth == mPost && (action == "convert" || action == "toJSON"):
+		x.convert(action == "toJSON")
+	case x.meth == mPost && action == "compare":
+		x.compare()
+	case x.meth == mGet && action == "role-accessible":
 		x.notYet("this action on caches")
 	case x.meth == mGet || x.meth == mPost:
 		x.text(fasthttp.StatusBadRequest, unknownAction)
@@ -41,23 +50,22 @@ func (x *Exchange) caches() {
 
 // Actions on a cache that Infinispan has and this server has not yet.
 var (
-	getActions = []string{
-		"get-mutable-attributes", "get-mutable-attribute", "listen", "search",
-	}
+	getActions  = []string{"listen", "search"}
 	postActions = []string{
-		"set-mutable-attribute", "assign-alias", "search", "deleteByQuery", "set-availability", "enable-rebalancing",
+		"assign-alias", "search", "deleteByQuery", "set-availability", "enable-rebalancing",
 		"disable-rebalancing", "initialize", "sync-data", "disconnect-source",
 	}
 )
 
 // aCache answers for one cache.
 func (x *Exchange) aCache(name []byte, action string) {
-	there := x.peer.open(name) != nil
+	there := x.open(name) != nil
 	changes := false
 	switch x.meth {
 	case mGet:
 		switch action {
-		case "", "details", "config", "stats", "size", "keys", "entries", "health", "distribution", "get-availability":
+		case "", "details", "config", "stats", "size", "keys", "entries", "health", "distribution", "get-availability",
+			"get-mutable-attributes", "get-mutable-attribute":
 		default:
 			x.unknown(action, getActions)
 			return
@@ -78,7 +86,7 @@ func (x *Exchange) aCache(name []byte, action string) {
 	case mPost:
 		switch action {
 		case "clear", "stats-reset":
-		case "":
+		case "", "set-mutable-attribute":
 			changes = true
 		default:
 			x.unknown(action, postActions)
@@ -101,12 +109,14 @@ func (x *Exchange) aCache(name []byte, action string) {
 	}
 	switch {
 	case changes && !x.mayAdmin():
-	case changes && x.meth == mPost && there:
+	case changes && x.meth == mPost && action == "" && there && !x.updates():
 		x.text(fasthttp.StatusBadRequest, "ISPN000507: Cache ", string(name), " already exists")
 	case changes && x.meth == mDelete && !there:
 		x.plain(fasthttp.StatusNotFound)
-	case changes:
-		x.notYet("creating, changing and removing caches")
+	case changes && x.meth == mDelete:
+		x.removeCache(string(name))
+	case changes && action == "":
+		x.putCache(string(name))
 	case !there && slices.Contains([]string{"config", "health", "get-availability"}, action):
 		x.plain(fasthttp.StatusNotFound)
 	case !there:
@@ -117,6 +127,15 @@ func (x *Exchange) aCache(name []byte, action string) {
 		x.listing(name, action == "entries")
 	case action == "clear":
 		x.clear(name)
+	case action == "get-mutable-attribute" || action == "set-mutable-attribute":
+		path, ok := x.attributeName()
+		switch {
+		case !ok:
+		case changes:
+			x.setAttribute(string(name), path)
+		default:
+			x.attribute(x.peer.found.Config, path)
+		}
 	default:
 		x.aCacheLater(string(name), action)
 	}
@@ -134,16 +153,25 @@ func (x *Exchange) unknown(action string, known []string) {
 // aCacheLater answers with what is known about a cache, once the requests before this one have had their effect.
 func (x *Exchange) aCacheLater(name, action string) {
 	x.alone(func(x *Exchange, t grid.Ticket) bool {
+		c, there := x.s.opt.Catalog.Find(name)
+		if !there {
+			x.noCache([]byte(name))
+			return true
+		}
 		switch action {
 		case "", "details":
 			x.out = x.out[:0]
-			x.describe(name, true)
+			x.describe(&c, true)
 			x.json()
 		case "config":
-			x.config(name)
+			if f, ok := x.acceptsFormat(); ok {
+				x.configuration(c.Name, c.Config, f)
+			}
+		case "get-mutable-attributes":
+			x.attributes(c.Config, x.truth("full"))
 		case "stats":
 			x.out = x.out[:0]
-			x.stats(name)
+			x.stats(&c)
 			x.json()
 		case "stats-reset":
 			x.resetStats(name)
@@ -212,70 +240,51 @@ func (x *Exchange) resetStats(name string) {
 	}
 }
 
-// config answers with the configuration of a cache, as far as there is one.
-func (x *Exchange) config(name string) {
-	xml := `<?xml version="1.0"?><local-cache name="` + name + `" statistics="true"/>`
-	accept, given := x.field(fAccept)
-	for list := accept; given; {
-		one, rest, done := media.Next(list)
-		if done {
-			x.text(fasthttp.StatusNotAcceptable, "ISPN012007: Cannot convert to ", string(accept))
-			return
-		}
-		list = rest
-		m, err := media.Parse(one)
-		if err != nil {
-			continue
-		}
-		switch {
-		case m.Wild || m.ID == media.JSON:
-			given = false
-		case m.ID == media.XML:
-			x.word(xml)
-			x.Res.SetContentType("application/xml")
-			return
-		case m.ID == media.YAML:
-			x.word(name + ": \n  localCache: \n    statistics: \"true\"\n")
-			x.Res.SetContentType("application/yaml")
-			return
-		}
-	}
-	x.out = append(appendString(append(x.out[:0], '{'), []byte(name)), `:{"local-cache":{"statistics":true}}}`...)
-	x.json()
+// updates tells whether a cache that is there may be changed by POST.
+func (x *Exchange) updates() bool {
+	flags, _ := x.field(fFlags)
+	return strings.Contains(string(flags), "UPDATE")
 }
 
 // describe appends what is told about a cache; whole tells everything.
-func (x *Exchange) describe(name string, whole bool) {
+func (x *Exchange) describe(c *Cache, whole bool) {
 	o := object(x.out)
 	o.open()
 	o.text("status", "RUNNING")
-	o.text("name", name)
-	o.text("type", "local-cache")
-	for _, no := range []string{"simple_cache", "transactional", "persistent"} {
+	o.text("name", c.Name)
+	o.text("type", c.Config.Type)
+	o.bool("simple_cache", c.Config.Type == "local-cache" && c.Config.Bool("simple-cache"))
+	for _, no := range []string{"transactional", "persistent"} {
 		o.bool(no, false)
 	}
-	s := x.statsOf(name)
+	s := x.statsOf(c.Name)
 	o.bool("bounded", s.Limit > 0)
 	for _, no := range []string{"secured", "indexed", "has_remote_backup", "tracing"} {
 		o.bool(no, false)
 	}
 	o.text("health", "HEALTHY")
-	o.list("aliases", nil)
-	o.bool("statistics", true)
-	o.text("key_storage", "application/unknown")
-	o.text("value_storage", "application/unknown")
-	o.text("mode", "LOCAL")
+	o.list("aliases", c.Config.Aliases())
+	o.bool("statistics", c.Config.Bool("statistics"))
+	key, value := c.Config.MediaTypes()
+	o.text("key_storage", cmp.Or(key, "application/unknown"))
+	o.text("value_storage", cmp.Or(value, "application/unknown"))
+	o.text("mode", c.Config.Mode())
 	if whole {
 		o.name("stats")
 		x.out = o
-		x.stats(name)
+		x.stats(c)
 		o = x.out
 		for _, no := range []string{"rehash_in_progress", "indexing_in_progress", "queryable"} {
 			o.bool(no, false)
 		}
-		o.raw("configuration", `{"`+name+`":{"local-cache":{"statistics":true}}}`)
+		o.name("configuration")
+		o = c.Config.Append(o, infinispan.JSON, c.Name, false)
 		o.text("storage_type", "OFF_HEAP")
-		o.text("max_size", "")
+		size := ""
+		if c.Config.Int("memory.max-size") > 0 {
+			size = c.Config.Value("memory.max-size")
+		}
+		o.text("max_size", size)
 		o.int("max_size_bytes", int64(s.Limit))
 	}
 	o.end()
@@ -283,10 +292,13 @@ func (x *Exchange) describe(name string, whole bool) {
 }
 
 // stats appends the statistics of a cache.
-func (x *Exchange) stats(name string) {
-	s := x.statsOf(name)
+func (x *Exchange) stats(c *Cache) {
+	s := x.statsOf(c.Name)
 	h := x.s.opt.Host()
-	ops := h.Ops
+	ops := c.Tally.Ops()
+	if c.Name == "default" {
+		ops = ops.Plus(h.Others)
+	}
 	var evicted uint64
 	for i := range s.Classes {
 		evicted += s.Classes[i].Evicted

@@ -35,10 +35,11 @@ func (x *Exchange) entry(cache, key []byte, t grid.Ticket) {
 		x.text(fasthttp.StatusBadRequest, unknownAction)
 		return
 	}
-	if x.cache = x.peer.open(cache); x.cache == nil {
+	if x.cache = x.open(cache); x.cache == nil {
 		x.noCache(cache)
 		return
 	}
+	x.tally, x.storage = x.peer.found.Tally, x.peer.storage
 	if !x.takeKey(key) || !x.takeFlags() {
 		return
 	}
@@ -306,6 +307,7 @@ func (x *Exchange) takeMedia() bool {
 	}
 	v, given := x.field(fContentType)
 	if !given {
+		x.op.Attr |= x.storage.Attr()
 		return true
 	}
 	m, err := media.Parse(v)
@@ -318,20 +320,36 @@ func (x *Exchange) takeMedia() bool {
 		return false
 	}
 	x.media = m
-	switch m.ID {
-	case media.None, media.Unknown:
+	id := m.ID
+	switch id {
+	case media.Unknown:
+		id = media.None
 	case media.Form:
-		x.op.Attr |= media.Text.Attr()
-	default:
-		x.op.Attr |= m.ID.Attr()
+		id = media.Text
 	}
+	if x.storage != media.None {
+		if x.become = id.To(&media.Type{ID: x.storage}); x.become == media.NoWay {
+			x.badMedia(v, nil, x.storage.String())
+			return false
+		}
+		id = x.storage
+	}
+	x.op.Attr |= id.Attr()
 	return true
+}
+
+// storedAs is what a value is that says so by attr.
+func (x *Exchange) storedAs(attr uint16) media.ID {
+	if id := media.OfAttr(attr); id != media.None {
+		return id
+	}
+	return x.storage // who stored it could not say
 }
 
 // converts tells whether the value is stored in another form than it is sent.
 func (x *Exchange) converts() bool {
 	return x.media.ID == media.Form || x.has&(1<<fContentEncoding) != 0 || len(x.media.Encoding) > 0 && x.media.ID == media.OctetStream ||
-		x.recodes()
+		x.recodes() || x.become == media.ToJSON || x.become == media.ToXML
 }
 
 func (x *Exchange) recodes() bool {
@@ -417,7 +435,13 @@ func stored(x *Exchange) {
 		x.text(fasthttp.StatusBadRequest, "the value is not what its Content-Type says")
 		return
 	}
-	if x.recodes() && !x.charge(len(v)) {
+	if x.become == media.ToJSON || x.become == media.ToXML {
+		if v, err = media.Convert(nil, v, x.become, nil); err != nil {
+			x.text(fasthttp.StatusBadRequest, "ISPN000655: the cache stores ", x.storage.String(), ", which the value is not")
+			return
+		}
+	}
+	if (x.recodes() || x.become == media.ToXML || x.become == media.ToJSON) && !x.charge(len(v)) {
 		return
 	}
 	x.in = v
@@ -527,7 +551,7 @@ func afterGet(x *Exchange) {
 		return
 	}
 	x.count(hits)
-	stored := media.OfAttr(r.Attr)
+	stored := x.storedAs(r.Attr)
 	if !x.chosen && !x.negotiate(stored) {
 		return
 	}
@@ -591,7 +615,7 @@ func afterGet(x *Exchange) {
 
 // wantsWhole negotiates before a large value is read, and tells whether it has to be converted.
 func (x *Exchange) wantsWhole() bool {
-	if x.res.Code != grid.OK || !x.negotiate(media.OfAttr(x.res.Attr)) {
+	if x.res.Code != grid.OK || !x.negotiate(x.storedAs(x.res.Attr)) {
 		return false
 	}
 	x.chosen = true

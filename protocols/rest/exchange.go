@@ -57,6 +57,10 @@ type Exchange struct {
 	cache grid.Cache
 	now   grid.Time
 
+	tally   *Tally   // of the cache that an entry is in
+	storage media.ID // what its values are stored as; None: as they come
+	become  media.Way
+
 	// The request's body.
 	in       []byte    // collected
 	held     int       // bytes of in charged to Service.collected
@@ -110,6 +114,7 @@ func (x *Exchange) Reset(s *Service, peer *Peer) {
 	x.expected, x.room, x.left, x.growing, x.dropping, x.dropped = 0, 0, 0, false, false, 0
 	x.op, x.res = grid.Op{}, grid.Result{}
 	x.media, x.browser = media.Type{}, false
+	x.tally, x.storage, x.become = nil, media.None, media.NoWay
 	x.large, x.whole, x.way, x.want, x.chosen = nil, false, media.Same, media.Type{}, false
 }
 

@@ -74,12 +74,6 @@ func (o *object) bool(name string, v bool) {
 	*o = strconv.AppendBool(*o, v)
 }
 
-// raw appends what is JSON already.
-func (o *object) raw(name, v string) {
-	o.name(name)
-	*o = append(*o, v...)
-}
-
 // list appends an array of strings.
 func (o *object) list(name string, v []string) {
 	o.name(name)

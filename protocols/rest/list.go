@@ -99,7 +99,7 @@ func (x *Exchange) listing(name []byte, entries bool) {
 		return
 	}
 	l.entries, l.meta, l.hex = entries, x.truth("metadata"), entries && x.truth("content-negotiation")
-	x.cache = x.peer.open(name)
+	x.cache = x.open(name)
 	if entries {
 		kind := "text/plain"
 		if l.hex {

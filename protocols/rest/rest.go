@@ -13,6 +13,7 @@ import (
 
 	"github.com/latticed/latticed/grid"
 	"github.com/latticed/latticed/protocols"
+	"github.com/latticed/latticed/protocols/media"
 )
 
 // Options configure the service. The zero value of a field means its default.
@@ -21,6 +22,7 @@ type Options struct {
 	MaxCollect int // bytes that bodies of requests and values being converted take at a time, over all connections; default 8 * MaxContent
 
 	Host    func() Host                                    // what only the process knows; called by several at a time
+	Catalog Catalog                                        // which caches there are; nil: the default one alone, as it is
 	Metrics func(accept string) (text []byte, kind string) // nil: there are none
 
 	AllowedHosts   []string // names, without ports, that a local listener answers to beside those of this machine
@@ -29,17 +31,23 @@ type Options struct {
 
 // Host is what the process knows about itself.
 type Host struct {
-	Version, Node, Cluster       string
-	Addresses, Protocols, Caches []string
-	Started                      int64 // ms since 1970
-	Stopping                     bool
-	Connections                  int64
-	Entries, Bytes, Limit        uint64 // of all caches
-	Ops                          Ops
+	Version, Node, Cluster string
+	Addresses, Protocols   []string
+	Started                int64 // ms since 1970
+	Stopping               bool
+	Connections            int64
+	Entries, Bytes, Limit  uint64 // of all caches
+	Stores                 uint64 // in all caches
+	Others                 Ops    // what clients of other protocols did, on the default cache
 }
 
-// Ops is what clients of all protocols did.
-type Ops struct{ Hits, Misses, Stores, RemoveHits, RemoveMisses uint64 }
+// Ops is what clients did.
+type Ops struct{ Hits, Misses, RemoveHits, RemoveMisses uint64 }
+
+// Plus adds what other clients did.
+func (o Ops) Plus(p Ops) Ops {
+	return Ops{o.Hits + p.Hits, o.Misses + p.Misses, o.RemoveHits + p.RemoveHits, o.RemoveMisses + p.RemoveMisses}
+}
 
 // contentSlack is what a body may have beyond MaxContent, as Infinispan counts it.
 const contentSlack = 12 << 10
@@ -55,7 +63,6 @@ type Service struct {
 	last      gathering
 
 	unimplemented atomic.Uint64
-	counters      [64]counters // by connection, so that loops do not share a line
 }
 
 // counter is one of the figures that are counted here.
@@ -69,25 +76,37 @@ const (
 	numCounters
 )
 
-type counters struct {
-	n [numCounters]atomic.Uint64
-	_ [64 - numCounters*8]byte
+// Tally is what HTTP clients did with one cache.
+type Tally struct {
+	parts [8]struct { // by connection, so that loops seldom share a line
+		n [numCounters]atomic.Uint64
+		_ [64 - numCounters*8]byte
+	}
 }
 
-func (x *Exchange) count(c counter) { x.s.counters[x.peer.Env.Conn%64].n[c].Add(1) }
+func (x *Exchange) count(c counter) {
+	if t := x.tally; t != nil {
+		t.parts[x.peer.Env.Conn%8].n[c].Add(1)
+	}
+}
 
-// Counts returns what HTTP clients did and how many requests were for what is not implemented. Stores are the cache's
-// to count.
-func (s *Service) Counts() (ops Ops, unimplemented uint64) {
-	for i := range s.counters {
-		n := &s.counters[i].n
+// Ops returns the sums. Stores are the cache's to count.
+func (t *Tally) Ops() (ops Ops) {
+	if t == nil {
+		return ops
+	}
+	for i := range t.parts {
+		n := &t.parts[i].n
 		ops.Hits += n[hits].Load()
 		ops.Misses += n[misses].Load()
 		ops.RemoveHits += n[removeHits].Load()
 		ops.RemoveMisses += n[removeMisses].Load()
 	}
-	return ops, s.unimplemented.Load()
+	return ops
 }
+
+// Unimplemented counts requests for what is not implemented.
+func (s *Service) Unimplemented() uint64 { return s.unimplemented.Load() }
 
 // New returns the service.
 func New(o Options) *Service {
@@ -98,7 +117,10 @@ func New(o Options) *Service {
 		o.MaxCollect = 8 * o.MaxContent
 	}
 	if o.Host == nil {
-		o.Host = func() Host { return Host{Version: "unknown", Node: "local", Caches: []string{"default"}} }
+		o.Host = func() Host { return Host{Version: "unknown", Node: "local"} }
+	}
+	if o.Catalog == nil {
+		o.Catalog = fixed{}
 	}
 	return &Service{opt: o}
 }
@@ -123,19 +145,28 @@ func (s *Service) Date(ms int64) []byte {
 type Peer struct {
 	Env *protocols.Env
 
-	name  string // of cache: the last one used is kept
-	cache grid.Cache
+	name    string // what cache was asked for by: the last one used is kept
+	version uint64 // of the catalog when it was opened
+	found   Cache
+	storage media.ID
+	cache   grid.Cache
 }
 
 // open returns the handle on a cache; nil: there is none of that name.
-func (p *Peer) open(name []byte) grid.Cache {
-	if p.cache != nil && p.name == string(name) {
+func (x *Exchange) open(name []byte) grid.Cache {
+	p, catalog := x.peer, x.s.opt.Catalog
+	version := catalog.Version()
+	if p.cache != nil && p.version == version && p.name == string(name) {
 		return p.cache
+	}
+	found, ok := catalog.Find(string(name))
+	if !ok {
+		return nil
 	}
 	c, err := p.Env.Caches.Open(string(name), grid.Principal{})
 	if err != nil {
 		return nil
 	}
-	p.name, p.cache = string(name), c
+	p.name, p.version, p.found, p.storage, p.cache = string(name), version, found, found.storage(), c
 	return c
 }

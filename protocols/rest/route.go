@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"net/url"
 	"slices"
 
 	"github.com/valyala/fasthttp"
@@ -144,6 +145,35 @@ func (x *Exchange) v3(s [][]byte, t grid.Ticket) {
 	switch first := part(s, 0); {
 	case first == "caches" && len(s) == 2 && x.meth != mGet:
 		x.aCache(s[1], "")
+	case first == "caches" && len(s) == 4 && part(s, 2) == "config" && part(s, 3) == "attributes" && x.meth == mGet:
+		x.aCache(s[1], "get-mutable-attributes")
+	case first == "caches" && len(s) == 5 && part(s, 2) == "config" && part(s, 3) == "attributes":
+		switch x.meth {
+		case mGet, mPost:
+			value, err := x.t.params("attribute-value")
+			if err != nil {
+				x.plain(fasthttp.StatusBadRequest)
+				return
+			}
+			q := url.Values{"attribute-name": {string(s[4])}, "attribute-value": value, "full": nil}
+			x.t.query = []byte(q.Encode())
+			action := "get-mutable-attribute"
+			if x.meth == mPost {
+				action = "set-mutable-attribute"
+			}
+			x.aCache(s[1], action)
+		default:
+			x.text(fasthttp.StatusMethodNotAllowed, notAllowed)
+		}
+	case (first == "_cache-config-convert" || first == "_cache-config-compare") && len(s) == 1:
+		switch {
+		case x.meth != mPost:
+			x.text(fasthttp.StatusMethodNotAllowed, notAllowed)
+		case first == "_cache-config-compare":
+			x.compare()
+		default:
+			x.convert(false)
+		}
 	case first == "caches" && len(s) == 3 && part(s, 2) == "_availability" && x.meth == mGet:
 		x.aCache(s[1], "get-availability")
 	case first == "caches" && len(s) == 3:
@@ -170,8 +200,7 @@ func (x *Exchange) v3(s [][]byte, t grid.Ticket) {
 	case first == "caches" && len(s) == 1, first == "container" && !isVerb(s), first == "server" && !isVerb(s), first == "cluster" && !isVerb(s),
 		first == "login", first == "security", first == "counters", first == "tasks", first == "schemas", first == "logging":
 		x.v2(s)
-	case first == "caches", first == "container", first == "server", first == "cluster", first == "meta", first == "openapi", first == "mcp",
-		isOneOf(first, "_cache-config-convert", "_cache-config-compare"):
+	case first == "caches", first == "container", first == "server", first == "cluster", first == "meta", first == "openapi", first == "mcp":
 		x.notYet("this part of /rest/v3")
 	default:
 		x.text(fasthttp.StatusNotFound, notFound)

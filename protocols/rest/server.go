@@ -70,6 +70,8 @@ func (x *Exchange) container(sub [][]byte) {
 	case len(sub) == 1 && first == "caches" && get:
 		x.t.query = []byte("action=detailed")
 		x.caches()
+	case get && first == "cache-configs" && (len(sub) == 1 || len(sub) == 2 && second == "templates"):
+		x.cacheConfigs(len(sub) == 2)
 	case len(sub) == 0 || slices.Contains([]string{"stats", "config", "cache-configs", "backups", "restores", "x-site"}, first):
 		x.notYet("this part of the container")
 	default:
@@ -97,7 +99,7 @@ func (x *Exchange) clusterHealth() {
 	o.end()
 	o.name("cache_health")
 	o = append(o, '[')
-	for i, name := range h.Caches {
+	for i, name := range x.s.opt.Catalog.Names() {
 		if i > 0 {
 			o = append(o, ',')
 		}
@@ -127,20 +129,20 @@ func (x *Exchange) containerInfo() {
 	o.text("version", Interface)
 	o.text("name", "default")
 	o.bool("coordinator", false)
-	o.list("cache_configuration_names", h.Caches)
+	o.list("cache_configuration_names", x.s.opt.Catalog.Names())
 	o.text("cluster_name", h.Cluster)
 	o.text("physical_addresses", "local")
 	o.text("coordinator_address", "N/A")
 	o.text("cache_manager_status", status)
-	o.int("created_cache_count", int64(len(h.Caches)))
-	o.int("running_cache_count", int64(len(h.Caches)))
+	o.int("created_cache_count", int64(len(x.s.opt.Catalog.Names())))
+	o.int("running_cache_count", int64(len(x.s.opt.Catalog.Names())))
 	o.text("node_address", h.Node)
 	o.list("cluster_members", []string{h.Node})
 	o.list("cluster_members_physical_addresses", []string{"local"})
 	o.int("cluster_size", 1)
 	o.name("defined_caches")
 	o = append(o, '[')
-	for i, name := range h.Caches {
+	for i, name := range x.s.opt.Catalog.Names() {
 		if i > 0 {
 			o = append(o, ',')
 		}

@@ -137,3 +137,23 @@ func (t *target) param(name string) (value []byte, ok bool, err error) {
 	}
 	return value, ok, nil
 }
+
+// params returns all values of a query parameter that may be repeated.
+func (t *target) params(name string) (values []string, err error) {
+	for q := t.query; len(q) > 0; {
+		p, rest, _ := bytes.Cut(q, []byte("&"))
+		q = rest
+		k, v, _ := bytes.Cut(p, []byte("="))
+		if k, err = t.decode(k); err != nil {
+			return nil, err
+		}
+		if string(k) != name {
+			continue
+		}
+		if v, err = t.decode(v); err != nil {
+			return nil, err
+		}
+		values = append(values, string(v))
+	}
+	return values, nil
+}

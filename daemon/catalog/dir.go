@@ -1,0 +1,158 @@
+package catalog
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/latticed/latticed/conf/infinispan"
+)
+
+// fileName is where caches are kept, below the data directory. It is a document that Infinispan reads, too.
+const fileName = "caches.json"
+
+// maxFile bounds the file: all caches there can be, each with a name and aliases as long as may be, are below.
+const maxFile = 64 << 20
+
+// FS is what a Dir needs of a file system. Tests have it fail.
+type FS interface {
+	ReadFile(name string) ([]byte, error)
+	Create(name string) (File, error) // emptied if it is there
+	Rename(from, to string) error
+	Remove(name string) error
+	SyncDir(name string) error
+}
+
+// File is a file that is being written.
+type File interface {
+	io.WriteCloser
+	Sync() error
+}
+
+// Dir is a directory that a process has for itself.
+type Dir struct {
+	path string
+	fs   FS
+	held io.Closer
+}
+
+// OpenDir makes the directory at path if there is none, and takes it for this process: another that wants it is refused until
+// Close, or the end of the process.
+func OpenDir(path string) (*Dir, error) {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	held, err := lock(filepath.Join(path, "lock"))
+	if err != nil {
+		return nil, fmt.Errorf("data directory %s: %w", path, err)
+	}
+	return &Dir{path, disk{}, held}, nil
+}
+
+// NewDir returns a Dir on another file system, for tests.
+func NewDir(path string, on FS) *Dir { return &Dir{path: path, fs: on} }
+
+// Close gives the directory back.
+func (d *Dir) Close() error {
+	if d.held == nil {
+		return nil
+	}
+	return d.held.Close()
+}
+
+func (d *Dir) file() string { return filepath.Join(d.path, fileName) }
+
+// read returns what was kept. A file that is not as write leaves it was changed by somebody else, so it is not guessed at.
+func (d *Dir) read() (map[string]*infinispan.Cache, error) {
+	data, err := d.fs.ReadFile(d.file())
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("read caches: %w", err)
+	}
+	all, err := infinispan.ParseCaches(data)
+	if err != nil {
+		return nil, fmt.Errorf("read caches: %s: %w; correct the file, or move it away to start without what is in it", d.file(), err)
+	}
+	return all, nil
+}
+
+// errUnsure says that a change was written, but may be undone by a crash of the machine.
+var errUnsure = errors.New("the change was made and written, but may not outlive a crash of the machine")
+
+// write keeps all. At every moment the file holds either what it held before, or all; on an error, what it held before, but for
+// errUnsure.
+func (d *Dir) write(all map[string]*infinispan.Cache) (err error) {
+	temp := d.file() + ".tmp"
+	defer func() {
+		if err != nil && !errors.Is(err, errUnsure) {
+			_ = d.fs.Remove(temp)
+			err = fmt.Errorf("keep caches: %w; nothing was changed", err)
+		}
+	}()
+	data := infinispan.AppendCaches(nil, all)
+	if len(data) > maxFile {
+		return fmt.Errorf("%d bytes are too many", len(data))
+	}
+	f, err := d.fs.Create(temp)
+	if err != nil {
+		return err
+	}
+	if _, err = f.Write(data); err == nil {
+		err = f.Sync()
+	}
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
+		return err
+	}
+	if err := d.fs.Rename(temp, d.file()); err != nil {
+		return err
+	}
+	if err := d.fs.SyncDir(d.path); err != nil {
+		return fmt.Errorf("%w: %w", errUnsure, err)
+	}
+	return nil
+}
+
+// disk is the file system of the machine.
+type disk struct{}
+
+func (disk) ReadFile(name string) ([]byte, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > maxFile {
+		return nil, fmt.Errorf("%s is larger than %d bytes", name, maxFile)
+	}
+	return os.ReadFile(name)
+}
+
+func (disk) Create(name string) (File, error) {
+	return os.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+}
+
+func (disk) Rename(from, to string) error { return os.Rename(from, to) }
+func (disk) Remove(name string) error     { return os.Remove(name) }
+
+// SyncDir has a rename last, where the system knows of that.
+func (disk) SyncDir(name string) error {
+	dir, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	err = dir.Sync()
+	if e := dir.Close(); err == nil {
+		err = e
+	}
+	if err != nil && !syncsDirectories {
+		return nil
+	}
+	return err
+}

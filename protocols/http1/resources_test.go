@@ -1,7 +1,10 @@
 package http1_test
 
 import (
+	"encoding/json"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -52,7 +55,7 @@ POST /rest/v2/caches/default                       400
 POST /rest/v2/caches/c                             501
 PUT /rest/v2/caches/c                              400
 DELETE /rest/v2/caches/none                        404
-DELETE /rest/v2/caches/default                     501
+DELETE /rest/v2/caches/default                     400
 OPTIONS /rest/v2/caches/default                    405
 GET /rest/v2/caches/default?action=config          200
 GET /rest/v2/caches/none?action=config             404
@@ -192,8 +195,15 @@ GET /rest/v3/server                                200
 GET /rest/v3/cluster/members                       200
 GET /rest/v3/cluster/_distribution                 200
 POST /rest/v3/cluster/_stop                        501
-GET /rest/v3/openapi                               501
+GET /rest/v3/openapi                               200
+POST /rest/v3/openapi                              405
 POST /rest/v3/mcp                                  501
+GET /rest/v3/caches/c                              405
+PUT /rest/v3/container/stats                       405
+PUT /rest/v2/cluster/members                       405
+PUT /rest/v3/caches/default/_availability          405
+PUT /rest/v3/caches/default/entries/k/_distribution 405
+DELETE /rest/v3/caches/default/config/attributes   405
 GET /rest/v3/nope                                  404
 `
 
@@ -226,6 +236,99 @@ func TestEveryResource(t *testing.T) {
 		if !strings.HasPrefix(got, "HTTP/1.1 403 ") || !strings.Contains(got, "admin of listeners") {
 			t.Errorf("%s on a listener that is not open to administration: got %q", request, got)
 		}
+	}
+}
+
+// TestOpenAPI holds the document that describes the interface to what is served: whatever it names is there and answers as it
+// says, and whatever is there is named.
+func TestOpenAPI(t *testing.T) {
+	_, body, _ := strings.Cut(answers(t, "GET /rest/v3/openapi HTTP/1.1\r\nHost: a\r\n\r\n"), "\n\n")
+	var doc struct {
+		OpenAPI string
+		Paths   map[string]map[string]struct {
+			OperationID string
+			Responses   map[string]any
+			Parameters  []struct {
+				Name, In string
+				Required bool
+				Schema   struct{ Enum []string }
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(body), &doc); err != nil || doc.OpenAPI != "3.1.1" {
+		t.Fatalf("got %v, %.200s", err, body)
+	}
+	admin := protocols.Env{Admin: true}
+	ids := map[string]bool{}
+	for path, verbs := range doc.Paths {
+		for verb, o := range verbs {
+			if ids[o.OperationID] {
+				t.Errorf("%q is there twice", o.OperationID)
+			}
+			ids[o.OperationID] = true
+			at := strings.NewReplacer("{cache}", "default", "{key}", "k", "{attribute}", "memory.max-count", "{manager}", "x").Replace(path)
+			if path == "/metrics" {
+				continue // not among what these tests serve
+			}
+			actions := []string{""}
+			for _, p := range o.Parameters {
+				if p.Name == "action" {
+					if p.Required {
+						actions = nil
+					}
+					actions = append(actions, p.Schema.Enum...)
+				}
+				if p.In == "path" && !strings.Contains(path, "{"+p.Name+"}") {
+					t.Errorf("%s %s: parameter %s is not in the path", verb, path, p.Name)
+				}
+			}
+			for _, action := range actions {
+				request := strings.ToUpper(verb) + " " + at
+				if action != "" {
+					request += "?action=" + action
+				}
+				got := answers(t, put("k", "v")+request+" HTTP/1.1\r\nHost: a\r\n\r\n", admin)
+				_, got, _ = strings.Cut(got, "\n\n")
+				if len(got) < 12 {
+					t.Fatalf("%s: got %q", request, got)
+				}
+				status := got[9:12]
+				_, said := o.Responses[status]
+				_, class := o.Responses[status[:1]+"XX"]
+				if !said && !class || status == "405" || strings.Contains(got, "Resource not found") || strings.Contains(got, "'action' parameter") {
+					t.Errorf("%s: got %.200q, which is not what the document says", request, got)
+				}
+			}
+		}
+	}
+	for _, row := range strings.Split(strings.TrimSpace(resources), "\n") {
+		w := strings.Fields(row)
+		if w[2] != "200" && w[2] != "204" {
+			continue
+		}
+		at, query, _ := strings.Cut(w[1], "?")
+		action, acts := strings.CutPrefix(query, "action=")
+		action, _, _ = strings.Cut(action, "&")
+		named := slices.ContainsFunc(slices.Collect(maps.Keys(doc.Paths)), func(path string) bool {
+			o, ok := doc.Paths[path][strings.ToLower(w[0])]
+			ok = ok && len(strings.Split(at, "/")) == len(strings.Split(path, "/"))
+			for i, part := range strings.Split(path, "/") {
+				ok = ok && (strings.HasPrefix(part, "{") || part == strings.Split(at, "/")[i])
+			}
+			if ok && acts && w[0] != "HEAD" {
+				ok = false
+				for _, p := range o.Parameters {
+					ok = ok || p.Name == "action" && slices.Contains(p.Schema.Enum, action)
+				}
+			}
+			return ok
+		})
+		if !named {
+			t.Errorf("%s %s is served and not described", w[0], w[1])
+		}
+	}
+	if len(ids) < 80 {
+		t.Errorf("the document has %d operations", len(ids))
 	}
 }
 

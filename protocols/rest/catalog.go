@@ -58,7 +58,9 @@ func (fixed) Create(string, *infinispan.Cache, bool) error { return errFixed }
 func (fixed) Change(string, func(*infinispan.Cache) (*infinispan.Cache, error)) error {
 	return errFixed
 }
-func (fixed) Remove(string) error { return errFixed }
+func (fixed) Remove(string) error {
+	return &Refusal{fasthttp.StatusBadRequest, "the cache default is always there"}
+}
 
 // Storable tells whether entries can be stored as a configuration says.
 func Storable(c *infinispan.Cache) error {

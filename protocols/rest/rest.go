@@ -63,6 +63,8 @@ type Service struct {
 	last      gathering
 
 	unimplemented atomic.Uint64
+
+	document func() []byte // about all that is served
 }
 
 // counter is one of the figures that are counted here.
@@ -122,7 +124,7 @@ func New(o Options) *Service {
 	if o.Catalog == nil {
 		o.Catalog = fixed{}
 	}
-	return &Service{opt: o}
+	return &Service{opt: o, document: sync.OnceValue(func() []byte { return openAPI(o.Host().Version) })}
 }
 
 // date is a Date field as it was last written.

@@ -143,7 +143,9 @@ var verbs = map[string]string{
 // v3 routes what is below /rest/v3: the same resources, with paths instead of actions.
 func (x *Exchange) v3(s [][]byte, t grid.Ticket) {
 	switch first := part(s, 0); {
-	case first == "caches" && len(s) == 2 && x.meth != mGet:
+	case first == "caches" && len(s) == 2 && x.meth == mGet:
+		x.text(fasthttp.StatusMethodNotAllowed, notAllowed)
+	case first == "caches" && len(s) == 2:
 		x.aCache(s[1], "")
 	case first == "caches" && len(s) == 4 && part(s, 2) == "config" && part(s, 3) == "attributes" && x.meth == mGet:
 		x.aCache(s[1], "get-mutable-attributes")
@@ -165,6 +167,8 @@ func (x *Exchange) v3(s [][]byte, t grid.Ticket) {
 		default:
 			x.text(fasthttp.StatusMethodNotAllowed, notAllowed)
 		}
+	case first == "openapi" && len(s) == 1:
+		x.describeAll()
 	case (first == "_cache-config-convert" || first == "_cache-config-compare") && len(s) == 1:
 		switch {
 		case x.meth != mPost:
@@ -200,7 +204,7 @@ func (x *Exchange) v3(s [][]byte, t grid.Ticket) {
 	case first == "caches" && len(s) == 1, first == "container" && !isVerb(s), first == "server" && !isVerb(s), first == "cluster" && !isVerb(s),
 		first == "login", first == "security", first == "counters", first == "tasks", first == "schemas", first == "logging":
 		x.v2(s)
-	case first == "caches", first == "container", first == "server", first == "cluster", first == "meta", first == "openapi", first == "mcp":
+	case first == "caches", first == "container", first == "server", first == "cluster", first == "meta", first == "mcp":
 		x.notYet("this part of /rest/v3")
 	default:
 		x.text(fasthttp.StatusNotFound, notFound)

@@ -282,6 +282,10 @@ func (s *Service) gathered(accept string) (body []byte, kind string) {
 
 // notYet answers for what Infinispan has and this server has not.
 func (x *Exchange) notYet(what string) {
+	if x.otherwise() {
+		x.text(fasthttp.StatusMethodNotAllowed, notAllowed)
+		return
+	}
 	x.s.unimplemented.Add(1)
 	x.text(fasthttp.StatusNotImplemented, what, " is not implemented; docs/compatibility.md tells what is")
 }

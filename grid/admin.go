@@ -1,6 +1,9 @@
 package grid
 
-import "math/bits"
+import (
+	"math"
+	"math/bits"
+)
 
 // Admin is the administration of one cache: what acts on all of its entries, or tells about them. Rights are checked
 // where it is handed out (Caches.Admin). Safe for concurrent use; never blocks for longer than a bounded piece of work.
@@ -106,7 +109,7 @@ var classMax = func() (max [NumClasses]int) {
 		max[c] = size
 		size = (size*5/4 + 7) &^ 7
 	}
-	max[NumClasses-1] = 1<<63 - 1
+	max[NumClasses-1] = math.MaxInt
 	return max
 }()
 

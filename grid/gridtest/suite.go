@@ -193,7 +193,7 @@ func testLargeReplaced(t *testing.T, open func(t *testing.T, o Options) grid.Cac
 
 func testReservations(t *testing.T, open func(t *testing.T, o Options) grid.Caches) {
 	const size, most = 100_000, 1_000_000
-	c := newConn(t, open(t, Options{MaxValue: 2 * size, Limit: 1 << 30, MaxPinned: most}), 1)
+	c := newConn(t, open(t, Options{MaxValue: 2 * size, Limit: 1 << 26, MaxPinned: most}), 1)
 	value := pattern(3, size)
 
 	if _, code := c.reserve("k", make([]byte, 2*size+1), 0); code != grid.TooLarge {
@@ -264,7 +264,7 @@ func testReservations(t *testing.T, open func(t *testing.T, o Options) grid.Cach
 // they give back, and what they cannot have leaves them as they are.
 func testGrowing(t *testing.T, open func(t *testing.T, o Options) grid.Caches) {
 	const most = 1_000_000
-	c := newConn(t, open(t, Options{MaxValue: 400_000, Limit: 1 << 30, MaxPinned: most}), 1)
+	c := newConn(t, open(t, Options{MaxValue: 400_000, Limit: 1 << 26, MaxPinned: most}), 1)
 	value := pattern(5, 300_000)
 	reserved := func() int { return int(c.stats().Reserved) }
 	for _, test := range []struct{ first, more int }{{1, 1000}, {4064, 4064}, {4096, 4096}, {20_000, 100_000}, {299_999, 1}, {300_000, 1}, {16_385, 283_616}} {
@@ -399,7 +399,7 @@ func testBounded(t *testing.T, open func(t *testing.T, o Options) grid.Caches) {
 
 // testScan scans while other entries come and go, many enough to make any table grow and shrink.
 func testScan(t *testing.T, open func(t *testing.T, o Options) grid.Caches) {
-	c := newConn(t, open(t, Options{Limit: 1 << 30}), 1)
+	c := newConn(t, open(t, Options{Limit: 1 << 26}), 1)
 	const stay = 300
 	seen := map[string]int{}
 	var ops []grid.Op

@@ -3,6 +3,7 @@
 package daemon
 
 import (
+	"math/bits"
 	"os"
 	"runtime"
 	"syscall"
@@ -12,10 +13,17 @@ import (
 	"github.com/latticed/latticed/conf"
 )
 
+// mostOf32 is how much memory a 32-bit process is let use, in bytes. Entries alone have twice as much of its address space, so
+// that their part can be raised.
+const mostOf32 = 1 << 30
+
 // machine looks at what this process may use.
 func machine() conf.Machine {
 	m := conf.Machine{CPUs: runtime.GOMAXPROCS(0)}
 	m.Memory, m.Group = memoryOf(os.DirFS("/"))
+	if bits.UintSize == 32 {
+		m.Memory = min(m.Memory, mostOf32)
+	}
 	if m.CPUs == 2 {
 		m.CPUs = 1 // the second loop would compete with the clients for the second CPU
 	}

@@ -129,7 +129,7 @@ func (o Options) check() error {
 		return fmt.Errorf("bench: rate %v is not between 0 and 100 million", o.Rate)
 	case o.Drift < 0 || o.Requests < 0 || o.WarmupRequests < 0 || o.Warmup < 0 || o.Duration < 0:
 		return errors.New("bench: durations and numbers of requests must not be negative")
-	case o.Keys >= 1<<31:
+	case int64(o.Keys) >= 1<<31:
 		return fmt.Errorf("bench: %d keys are too many", o.Keys)
 	case o.KeySize.min() < digits || o.KeySize.max() > 250:
 		return fmt.Errorf("bench: keys of %s bytes: %d digits must fit, and 250 bytes be enough", o.KeySize.spec, digits)

@@ -86,6 +86,8 @@ func newArena(limit uint64, shift uint, heap bool) (*arena, error) {
 	want := limit
 	switch {
 	case heap || !lazyMemory:
+	case bits.UintSize == 32:
+		want = min(8*limit, max(2*limit, 128<<20))
 	case limit > maxReserve/8:
 		want = maxReserve
 	default:

@@ -65,7 +65,7 @@ func TestLowerLimitInSlices(t *testing.T) {
 	}
 	memory := s.a.memory()
 	for i := range 40_000 {
-		c.put(1<<32+i, 150)
+		c.put(1<<30+i, 150)
 		if m, moving := s.a.memory(), uint64(s.a.hard()*(s.a.segSize()+infoSize)); m > max(memory+moving, limit/8) {
 			t.Fatalf("got %d bytes after %d", m, memory)
 		}

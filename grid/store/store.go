@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math"
+	"math/bits"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -31,7 +32,9 @@ type Options struct {
 const (
 	maxShardBits = 6
 	maxShards    = 1 << maxShardBits
-	maxReserve   = 64 << 30 << (unsafe.Sizeof(uintptr(0)) / 8 * 3) // bytes of address space; what a slot can address is 64 TiB
+
+	// Bytes of address space: 512 GiB (what a slot can address is 64 TiB), or 1.75 GiB of the 4 that a 32-bit process has.
+	maxReserve = 7<<28 + (512<<30-7<<28)*(bits.UintSize/64)
 )
 
 // Store is the entries of one node: grid.Caches (caches.go). The Store itself is its default cache.
@@ -88,7 +91,7 @@ type cache struct {
 func New(o Options) (*Store, error) {
 	limit := o.Limit
 	switch {
-	case limit == 0 && (o.Heap || !lazyMemory):
+	case limit == 0 && (o.Heap || !lazyMemory || bits.UintSize == 32):
 		limit = 64 << 20
 	case limit == 0:
 		limit = maxReserve / 8

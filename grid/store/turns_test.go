@@ -44,7 +44,7 @@ func TestTurns(t *testing.T) {
 	large := func(s *Store, b *grid.Batch, n, size int) {
 		wall := b.Now.Wall
 		for i := range n {
-			if code := put(s, b, 1<<40+i, size); code != grid.OK {
+			if code := put(s, b, 1<<30+1<<29+i, size); code != grid.OK {
 				t.Errorf("put of %d bytes: got code %d", size, code)
 			}
 			b.Now.Wall = wall
@@ -72,7 +72,7 @@ func TestTurns(t *testing.T) {
 			if full := fill(s, b, 1<<30, 20_000, 20, 0); full > 0 {
 				t.Errorf("%d were refused after all others had expired", full)
 			}
-			if fill(s, b, 1<<31, 70_000, 20, 0) == 0 {
+			if fill(s, b, 1<<30+1<<28, 70_000, 20, 0) == 0 {
 				t.Error("all entries had room")
 			}
 		})

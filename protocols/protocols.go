@@ -6,6 +6,7 @@ package protocols
 
 import (
 	"net/netip"
+	"time"
 
 	accesslog "github.com/latticed/latticed/access-log"
 	"github.com/latticed/latticed/grid"
@@ -63,6 +64,7 @@ type Turn struct {
 	In      []byte      // unread input, overwritten after Step
 	EOF     bool        // nothing follows In
 	Leaving bool        // the node is stopping: say goodbye, end when nothing is under way
+	Overdue bool        // a request has been coming for too long: what In does not complete is given up
 	Late    []Answer    // in any order; their values fit Room and are valid during Step
 	Out     []byte      // replies are appended; len 0 on entry
 	Room    int         // start no further reply when len(Out) reaches it
@@ -95,6 +97,12 @@ const (
 	Close               // write Out, then close
 	HandOff             // go on in the stream driver
 	Switch              // To goes on with the rest of In
+)
+
+// The rest of a request has FinishTimeout to come, and as long again for each FinishBytes that do: 273 bytes a second.
+const (
+	FinishTimeout = 60 * time.Second
+	FinishBytes   = 16 << 10
 )
 
 // Progress is what a Step did and what it wants.

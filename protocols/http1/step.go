@@ -26,16 +26,24 @@ type work struct {
 func (s *session) Step(t *protocols.Turn) protocols.Progress {
 	w := work{Turn: t, s: s}
 	next := w.run()
-	held, amid := 0, w.pos < len(w.In)
-	if n := len(s.owed); n > 0 && !s.owed[n-1].received {
-		amid = true
-	}
+	held := 0
 	for _, m := range s.owed {
 		if m.State == rest.Waiting {
 			held++
 		}
 	}
-	return protocols.Progress{Used: w.pos, Need: w.need, Next: next, Held: held, To: w.to, Amid: amid && next == protocols.More}
+	return protocols.Progress{Used: w.pos, Need: w.need, Next: next, Held: held, To: w.to, Amid: next == protocols.More && w.amid()}
+}
+
+// amid tells whether a request has begun to come.
+func (w *work) amid() bool { return w.pos < len(w.In) || w.coming() != nil }
+
+// coming is the request whose body has not come to its end; nil: there is none.
+func (w *work) coming() *message {
+	if n := len(w.s.owed); n > 0 && !w.s.owed[n-1].received {
+		return w.s.owed[n-1]
+	}
+	return nil
 }
 
 // ticket is new each time: what is answered late is found by it.
@@ -80,10 +88,14 @@ func (w *work) run() protocols.Next {
 		if w.perform() || moved {
 			continue
 		}
-		if w.park {
+		switch {
+		case w.park:
 			return protocols.Park
+		case w.Overdue && !s.closing && w.amid():
+			w.giveUp()
+		default:
+			return protocols.More
 		}
-		return protocols.More
 	}
 }
 
@@ -258,6 +270,19 @@ func (w *work) received(m *message) {
 // end gives up on what follows: the connection closes behind the answer.
 func (w *work) end(m *message) {
 	m.received, m.last, w.s.closing = true, true, true
+}
+
+// giveUp answers a request whose rest does not come.
+func (w *work) giveUp() {
+	m := w.coming()
+	if m == nil {
+		m = w.s.p.get(&w.s.peer)
+		w.s.owed = append(w.s.owed, m)
+		m.Refuse(408, "the request did not come in time")
+	} else if m.State == rest.Receiving {
+		m.Refuse(408, "the body did not come in time")
+	}
+	w.end(m)
 }
 
 // drain decides what becomes of the rest of a body that nobody wants.

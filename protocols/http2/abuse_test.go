@@ -80,6 +80,77 @@ func TestDataBeyondItsAnnouncement(t *testing.T) {
 	}
 }
 
+// TestSlowBodies has bodies drip beside one that flows: each has its own time, and its own answer.
+func TestSlowBodies(t *testing.T) {
+	c := greeted(t, newStore())
+	data := func(id uint32, n int) { c.must(c.framer.WriteData(id, false, make([]byte, n))) }
+	for _, id := range []uint32{1, 3, 5} {
+		c.request(id, false, "PUT", key, "content-length", "100000")
+		data(id, 10)
+		c.step()
+	}
+	c.now += 50_000
+	c.request(7, false, "PUT", key, "content-length", "100000")
+	data(1, 16_000)
+	data(1, 1_000)
+	data(3, 100)
+	c.step()
+	c.now += 11_000
+	data(1, 1)
+	c.step()
+	c.want("3 status 408", "3 data 29 end", "3 reset NO_ERROR", "5 status 408", "5 data 29 end", "5 reset NO_ERROR")
+	c.now += 40_000
+	c.overdue = true // so little has come in all
+	c.step()
+	c.want()
+	c.now += 10_000
+	c.step()
+	c.want("1 status 408", "1 data 29 end", "1 reset NO_ERROR", "7 status 408", "7 data 29 end", "7 reset NO_ERROR")
+	c.overdue = false
+	c.request(9, true, "GET", key)
+	c.step()
+	c.want("9 status 404 end")
+}
+
+// TestSlowAnsweredBodies has one whose answer is not taken either.
+func TestSlowAnsweredBodies(t *testing.T) {
+	c := greeted(t, newStore(), xhttp2.Setting{ID: xhttp2.SettingInitialWindowSize, Val: 0})
+	c.request(1, false, "PUT", key, "content-length", "10")
+	c.step()
+	c.now += 61_000
+	c.overdue = true
+	c.step()
+	c.want("1 status 408")
+	c.now += 61_000
+	c.step()
+	c.want("1 reset CANCEL")
+}
+
+// TestSlowFrames has frames that do not come to their end.
+func TestSlowFrames(t *testing.T) {
+	for _, bytes := range []string{
+		"\x00", "\x00\x00\x08\x06\x00\x00\x00\x00\x00abc", // a head, a PING
+		"\x00\x00\x01\x01\x00\x00\x00\x00\x01\x82",        // HEADERS without END_HEADERS
+	} {
+		c := greeted(t, newStore())
+		c.sent.WriteString(bytes)
+		c.step()
+		if !c.last.Amid {
+			t.Errorf("%q: not amid", bytes)
+		}
+		c.overdue = true
+		c.step()
+		if c.last.Next != protocols.Close {
+			t.Errorf("%q: then %+v", bytes, c.last)
+		}
+		c.want("goaway 0 ENHANCE_YOUR_CALM")
+	}
+	c := greeted(t, newStore())
+	c.overdue = true // whoever says so
+	c.step()
+	c.want()
+}
+
 // TestHeavyWork has a large value converted: that is not for an event loop.
 func TestHeavyWork(t *testing.T) {
 	c := greeted(t, newStore())

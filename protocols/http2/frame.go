@@ -45,6 +45,7 @@ const (
 	streamClosed     code = 5
 	frameSizeError   code = 6
 	refusedStream    code = 7
+	cancel           code = 8
 	compressionError code = 9
 	enhanceYourCalm  code = 11
 )

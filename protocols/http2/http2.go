@@ -128,9 +128,10 @@ type session struct {
 	last    uint32    // highest number that the client has used
 	ready   []*stream // have something to write that their windows take
 	seq     uint32
-	held    int // ops outstanding, also those of streams that are gone
-	turn    int // where in streams whose turn it is to compute
-	kept    int // bytes of answers that were copied to wait
+	held    int   // ops outstanding, also those of streams that are gone
+	turn    int   // where in streams whose turn it is to compute
+	kept    int   // bytes of answers that were copied to wait
+	judged  int64 // when streams were last looked at for being slow, ms
 
 	send      int64 // what the client takes on all streams together
 	sendFirst int64 // what it takes on a new stream
@@ -164,6 +165,8 @@ type stream struct {
 	recv     int   // what it may still send
 	off      int   // bytes of the answer's body that are written
 	kept     int   // of session.kept
+	since    int64 // when its rest began to be awaited, ms
+	came     int   // bytes of it since then
 }
 
 func (s *session) newStream(id uint32) *stream {

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 
 	"github.com/latticed/latticed/grid"
+	"github.com/latticed/latticed/protocols"
 	"github.com/latticed/latticed/protocols/rest"
 )
 
@@ -356,6 +357,9 @@ func (w *work) data(in []byte) (*stream, bool) {
 	}
 	if st != nil {
 		st.got += n
+		if st.came += n; st.came >= protocols.FinishBytes {
+			st.since, st.came = w.Now.Wall, 0
+		}
 	}
 	s.left -= n
 	w.pos += n
@@ -468,6 +472,7 @@ func (w *work) section(p []byte) *stream {
 		s.last = id
 		if refused = len(s.streams) >= s.p.opt.Streams || s.leaving; !refused {
 			st = s.newStream(id)
+			st.since, st.came = w.Now.Wall, 0
 			s.streams = append(s.streams, st) // numbers only grow
 			s.head.st = st
 		}

@@ -35,6 +35,7 @@ type client struct {
 	enc     *hpack.Encoder
 	last    protocols.Progress
 	leaving bool
+	overdue bool
 	handed  bool // to a goroutine
 }
 
@@ -87,7 +88,7 @@ func (c *client) step() {
 		in := bytes.Clone(c.sent.Bytes())
 		turn := protocols.Turn{
 			In: in, Out: make([]byte, 0, 96<<10), Room: c.room, Now: grid.Time{Wall: c.now}, Batch: c.batch,
-			Leaving: c.leaving,
+			Leaving: c.leaving, Overdue: c.overdue,
 		}
 		if c.handed {
 			turn.Loop = protocols.MaxLoops - 1

@@ -26,9 +26,17 @@ func (s *session) Step(t *protocols.Turn) protocols.Progress {
 
 // amid tells whether the client has sent a part of something.
 func (w *work) amid() bool {
+	return w.inFrame() || w.s.inData || slices.ContainsFunc(w.s.streams, func(st *stream) bool { return !st.ended })
+}
+
+// inFrame tells whether that is a part of a frame that belongs to no request, or of a header section.
+func (w *work) inFrame() bool {
 	s := w.s
-	return w.pos < len(w.In) || len(s.preface) > 0 || s.inData || s.blocks > 0 ||
-		slices.ContainsFunc(s.streams, func(st *stream) bool { return !st.ended })
+	if s.inData {
+		_, st := s.find(s.open.stream)
+		return st == nil
+	}
+	return w.pos < len(w.In) || len(s.preface) > 0 || s.blocks > 0
 }
 
 // ticket is new each time: what is answered late is found by it.
@@ -73,12 +81,52 @@ func (w *work) run() protocols.Next {
 		case moved:
 			continue
 		case w.park, s.held >= s.peer.Env.Limits.Held:
+			w.pause()
 			return protocols.Park
 		case s.leaving && len(s.streams) == 0:
 			return protocols.Close
+		case w.judge():
+			continue
 		}
 		return protocols.More
 	}
+}
+
+// pause gives all streams time again: it is we who do not read.
+func (w *work) pause() {
+	for _, st := range w.s.streams {
+		st.since, st.came = w.Now.Wall, 0
+	}
+}
+
+// judge gives up the requests whose rest does not come: they are answered and reset. Where it is no request that does not
+// come, but a frame, the connection ends. True: there is something to write.
+func (w *work) judge() (moved bool) {
+	s, now := w.s, w.Now.Wall
+	if !w.Overdue && now < s.judged+1000 {
+		return false
+	}
+	s.judged = now
+	for i := 0; i < len(s.streams); i++ {
+		st := s.streams[i]
+		if st.ended || now-st.since <= protocols.FinishTimeout.Milliseconds() {
+			continue
+		}
+		moved = true
+		if st.since = now; st.State == rest.Receiving {
+			st.Refuse(408, "the body did not come in time")
+			w.settle(st)
+		} else {
+			w.fail(st, cancel)
+			i--
+		}
+	}
+	if w.Overdue && !moved && w.inFrame() {
+		w.end(enhanceYourCalm, "a frame did not come in time")
+		moved = true
+	}
+	w.Overdue = false
+	return moved
 }
 
 // greet writes our side's preface.

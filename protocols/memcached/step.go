@@ -88,12 +88,19 @@ func (s *session) Step(pt *protocols.Turn) protocols.Progress {
 	t.Turn, t.s, t.loop = pt, s, l
 	t.pos, t.need, t.n, t.block, t.waiting = 0, 0, 0, false, false
 	next := t.run()
+	if pt.Overdue && next == protocols.More && t.amid() {
+		s.closing = true
+		if s.late == nil {
+			pt.Out = append(pt.Out, "SERVER_ERROR the rest of the request did not come in time\r\n"...)
+		}
+		next = t.run()
+	}
 	t.count.flush(l)
 	if s.long > 0 && !t.waiting && s.list == 0 {
 		s.release()
 	}
 	p := protocols.Progress{Used: t.pos, Need: t.need, Next: next}
-	p.Amid = next == protocols.More && (t.pos < len(pt.In) || s.fill != nil || s.swallow > 0)
+	p.Amid = next == protocols.More && t.amid()
 	if s.late != nil {
 		p.Held = s.late.open
 		if next == protocols.More && s.crowded() {
@@ -104,6 +111,9 @@ func (s *session) Step(pt *protocols.Turn) protocols.Progress {
 	l.turn.Store(t)
 	return p
 }
+
+// amid tells whether a request has begun to come.
+func (t *turn) amid() bool { return t.pos < len(t.In) || t.s.fill != nil || t.s.swallow > 0 }
 
 func (t *turn) full() bool { return len(t.Out) >= t.Room }
 

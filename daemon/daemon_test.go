@@ -290,16 +290,24 @@ func TestReadBufBytes(t *testing.T) {
 	daemontest.Eventually(t, "none are kept", func() bool { return kept() == "0" })
 }
 
-// TestHalfRequestsGiveWay fills the table with clients that begin a request and do not go on, in every protocol. For a
-// newcomer's sake they are closed after a minute, and who is only idle is not.
-func TestHalfRequestsGiveWay(t *testing.T) {
-	halves := []string{
-		"get k", "set k 0 0 10\r\nabc", "set k 0 0 100000\r\nabc", "set k 0 0 100000000\r\nabc", "GET / HTTP/1.1\r\nHost: loc",
-		"PUT /rest/v2/caches/default/k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc",
-		"PUT /rest/v2/caches/default/k HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
-		"PRI * HTTP/2.0\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00",
+// TestSlowRequests has clients of every protocol begin requests that do not go on, or drip: after a minute they are told so
+// and closed. Who brings enough has another minute, and who is only idle is left alone.
+func TestSlowRequests(t *testing.T) {
+	const put = "PUT /rest/v2/caches/default/k HTTP/1.1\r\nHost: localhost\r\n"
+	tests := []struct{ half, drip, want string }{
+		{"get k", "k", "SERVER_ERROR the rest of the request"},
+		{"set k 0 0 10\r\nabc", "d", "SERVER_ERROR the rest"},
+		{"set k 0 0 100000\r\nabc", "d", "SERVER_ERROR the rest"},
+		{"set k 0 0 100000000\r\nabc", "d", "SERVER_ERROR object too large for cache\r\nSERVER_ERROR the rest"},
+		{"GET / HTTP/1.1\r\nHost: loc", "a", "HTTP/1.1 408 Request Timeout\r\n"},
+		{put + "Content-Length: 10\r\n\r\nabc", "d", "HTTP/1.1 408 "},
+		{put + "Content-Length: 1000000\r\n\r\nabc", "d", "HTTP/1.1 408 "},
+		{put + "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", "1\r\nd\r\n", "HTTP/1.1 408 "},
+		{"FOO / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc", "d", "HTTP/1.1 403 Forbidden\r\n"},
+		{"PRI * HTTP/2.0\r\n\r", "\n", "\x00\x00"},
+		{"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00", "\x00", "\x00\x00"},
 	}
-	c := daemontest.Configure(t, daemontest.AnyPort+fmt.Sprintf("  max-connections: %d\n", len(halves)+1))
+	c := daemontest.Configure(t, daemontest.AnyPort)
 	c.DebugCommands = true
 	d, err := daemon.Start(daemon.Options{Config: c, Version: "test", Log: zerolog.Nop()})
 	if err != nil {
@@ -310,22 +318,58 @@ func TestHalfRequestsGiveWay(t *testing.T) {
 			t.Errorf("Stop: %v", err)
 		}
 	})
-	idle := daemontest.Dial(t, d)
-	daemontest.Ask(t, idle, "mn\r\n", "MN\r\n")
-	for _, half := range halves {
-		if _, err := io.WriteString(daemontest.Dial(t, d), half); err != nil {
+	send := func(c net.Conn, text string) {
+		t.Helper()
+		if _, err := io.WriteString(c, text); err != nil {
 			t.Fatal(err)
 		}
 	}
-	daemontest.Eventually(t, "all have spoken", func() bool {
-		over := daemontest.Dial(t, d)
-		b, _ := io.ReadAll(over)
-		return d.Counters().Rejected.Load() > 0 && strings.HasPrefix(string(b), "ERROR Too many")
-	})
-	daemontest.Ask(t, idle, "debugtime 61\r\n", "OK\r\n")
-	daemontest.Eventually(t, "halves are closed", func() bool {
-		return d.Counters().HalfKicks.Load() == uint64(len(halves)) && d.Counters().Conns.Load() == 1
-	})
-	daemontest.Ask(t, daemontest.Dial(t, d), "mn\r\n", "MN\r\n")
+	idle, good := daemontest.Dial(t, d), daemontest.Dial(t, d)
 	daemontest.Ask(t, idle, "mn\r\n", "MN\r\n")
+	send(good, put+"Content-Length: 50000\r\n\r\n")
+	var halves []net.Conn
+	for _, test := range tests {
+		c := daemontest.Dial(t, d)
+		send(c, test.half)
+		halves = append(halves, c)
+	}
+	taken := func() (n int) { // bytes of all, which also asking adds a few to
+		c := daemontest.Dial(t, d)
+		send(c, "stats\r\nquit\r\n")
+		b, err := io.ReadAll(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(string(b), "STAT bytes_read ")
+		if _, err := fmt.Sscan(rest, &n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	before := taken()
+	send(good, strings.Repeat("v", 20_000))
+	daemontest.Eventually(t, "that is taken", func() bool { return taken() >= before+20_000 })
+	daemontest.Ask(t, idle, "debugtime 50\r\n", "OK\r\n")
+	for i, test := range tests {
+		send(halves[i], test.drip)
+	}
+	before = taken()
+	send(good, strings.Repeat("v", 20_000))
+	daemontest.Eventually(t, "that is taken", func() bool { return taken() >= before+20_000 })
+	daemontest.Ask(t, idle, "debugtime 11\r\n", "OK\r\n")
+	for i, test := range tests {
+		b, err := io.ReadAll(halves[i])
+		if got := string(b); err != nil || !strings.HasPrefix(got, test.want) || !strings.Contains(got, "did not come in time") && test.want != "HTTP/1.1 403 Forbidden\r\n" {
+			t.Errorf("%q: got %.300q, %v, want %q", test.half, got, err, test.want)
+		}
+	}
+	send(good, strings.Repeat("v", 10_000))
+	b := make([]byte, 12)
+	if _, err := io.ReadFull(good, b); string(b) != "HTTP/1.1 204" {
+		t.Errorf("who brings enough got %q, %v", b, err)
+	}
+	daemontest.Ask(t, idle, "mn\r\n", "MN\r\n")
+	if n := d.Counters().SlowRequests.Load(); n != uint64(len(tests)) {
+		t.Errorf("%d counted, want %d", n, len(tests))
+	}
 }

@@ -23,6 +23,8 @@ type Conn struct {
 	heard    bool         // has sent anything; the driver's
 	retained int          // bytes, as counted in Buffered; the driver's
 	await    atomic.Int64 // what it waits for, and since when; 0: nothing
+	used     uint32       // bytes of input that Steps have used, and
+	mark     uint32       // how many had come when it began to wait for the rest of a request; these wrap, and are the driver's
 	pending  atomic.Bool  // woken or killed
 
 	mu     sync.Mutex
@@ -70,19 +72,45 @@ func (c *Conn) Settle(a Await) {
 	}
 }
 
-// Amid says after a Step, which has used as many bytes, whether its client has sent a part of a request. Until more of
-// it comes, c waits for the rest.
-func (c *Conn) Amid(amid bool, used int, now int64) {
-	if !amid || used > 0 {
+// Amid says after a Step, which has used and left unread as many bytes, whether its client has sent a part of a request. If
+// so, c waits for the rest.
+func (c *Conn) Amid(amid bool, used, unread int, now int64) {
+	c.used += uint32(used)
+	switch {
+	case !amid:
 		c.Settle(Finishing)
-	}
-	if amid {
-		c.Await(Finishing, now)
+	case Await(c.await.Load()%awaits) != Finishing || c.isOverdue(now):
+		c.await.Store(now*awaits + int64(Finishing))
+		c.mark = c.used + uint32(unread)
+	default:
+		c.Came(unread, now)
 	}
 }
 
-// overdue returns where to count that c has waited for too long; nil: it has not. full: nobody else is let in.
-func (c *Conn) overdue(now int64, full bool) *atomic.Uint64 {
+// Came says that so much input is unread. Each protocols.FinishBytes that come of a request give it as much time again.
+func (c *Conn) Came(unread int, now int64) {
+	if n := c.used + uint32(unread); n-c.mark >= protocols.FinishBytes && Await(c.await.Load()%awaits) == Finishing {
+		c.await.Store(now*awaits + int64(Finishing))
+		c.mark = n
+	}
+}
+
+// Overdue tells, before a Step, whether the rest of a request has been awaited for too long.
+func (c *Conn) Overdue(now int64) bool {
+	if !c.isOverdue(now) {
+		return false
+	}
+	c.hub.SlowRequests.Add(1)
+	return true
+}
+
+func (c *Conn) isOverdue(now int64) bool {
+	w := c.await.Load()
+	return Await(w%awaits) == Finishing && now-w/awaits > protocols.FinishTimeout.Milliseconds()
+}
+
+// overdue returns where to count that c has waited for too long; nil: it has not.
+func (c *Conn) overdue(now int64) *atomic.Uint64 {
 	w := c.await.Load()
 	since := now - w/awaits
 	switch Await(w % awaits) {
@@ -93,10 +121,6 @@ func (c *Conn) overdue(now int64, full bool) *atomic.Uint64 {
 	case Reading:
 		if since > StallTimeout.Milliseconds() {
 			return &c.hub.Stalled
-		}
-	case Finishing:
-		if full && since > StallTimeout.Milliseconds() {
-			return &c.hub.HalfKicks
 		}
 	case Closing:
 		if since > LingerTimeout.Milliseconds() {

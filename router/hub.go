@@ -265,12 +265,11 @@ func (h *Hub) Wake(conn uint64) {
 // Sweep closes what has waited for too long. It is called about once a second.
 func (h *Hub) Sweep() {
 	now := h.Clock.Now().Wall
-	h.mu.Lock()
-	full := h.listed >= h.MaxConns
-	h.mu.Unlock()
 	h.Each(func(c *Conn) {
-		if count := c.overdue(now, full); count != nil && c.Kill() {
+		if count := c.overdue(now); count != nil && c.Kill() {
 			count.Add(1)
+		} else if c.isOverdue(now) {
+			c.Wake() // its session knows what to say
 		}
 	})
 }

@@ -86,7 +86,8 @@ type Options struct {
 type Counters struct {
 	Accepted, Rejected, Refused         atomic.Uint64 // Rejected by the limit, Refused by a rule
 	Unrecognised, Ambiguous             atomic.Uint64
-	IdleKicks, SilentKicks, HalfKicks   atomic.Uint64 // HalfKicks: closed for others, in the middle of a request that did not go on
+	IdleKicks, SilentKicks              atomic.Uint64
+	SlowRequests                        atomic.Uint64 // that took too long to come
 	Waits                               atomic.Uint64 // for a client to read, on a loop
 	SlowReaders, HalfClosed, LongParked atomic.Uint64 // hand-offs by reason
 	HandOffRefused, Stalled             atomic.Uint64
@@ -113,8 +114,7 @@ const (
 	MaxNeed     = 8 << 20          // what a session may want to see at once
 	BufferShare = 16 << 10         // who keeps no more is not closed when buffers run short
 	sniffPeriod = 10 * time.Second // for first bytes that stay ambiguous
-	// StallTimeout ends a connection whose client takes nothing of what is written to it; and where there is no room for
-	// others, one whose client has begun a request and sends no more of it.
+	// StallTimeout ends a connection whose client takes nothing of what is written to it.
 	StallTimeout = 60 * time.Second
 	// LingerTimeout and LingerBytes bound what a closing connection still takes from its client, so that the client
 	// gets the last words instead of a reset.

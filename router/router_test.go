@@ -165,40 +165,50 @@ func TestAmbiguousFirstBytes(t *testing.T) {
 	}
 }
 
-func TestHalfRequests(t *testing.T) {
+// TestSlowRequests has a minute pass while requests come: for those that bring 16 KiB of it, whether or not sessions look at
+// them, another one begins.
+func TestSlowRequests(t *testing.T) {
 	clock := &hand{}
-	h := NewHub(Options{Clock: clock, MaxConns: 4})
+	h := NewHub(Options{Clock: clock})
 	l := &Listener{Protocols: []protocols.Protocol{picky{}}}
-	conns, drivers := [4]*Conn{}, [4]*told{}
-	for i := range conns {
-		if i == 3 { // there is room until now: nobody has to go
-			clock.ms += StallTimeout.Milliseconds() + 1
-			h.Sweep()
+	for _, test := range []struct {
+		name string
+		do   func(c *Conn)
+		want bool // overdue
+	}{
+		{"nothing further", func(*Conn) {}, true},
+		{"another Step", func(c *Conn) { c.Amid(true, 0, 10, clock.ms) }, true},
+		{"a drip", func(c *Conn) { c.Amid(true, protocols.FinishBytes-11, 0, clock.ms); c.Came(10, clock.ms) }, true},
+		{"its end", func(c *Conn) { c.Amid(false, 10, 0, clock.ms) }, false},
+		{"its end and another", func(c *Conn) { c.Amid(false, 10, 0, clock.ms); c.Amid(true, 0, 10, clock.ms) }, false},
+		{"enough", func(c *Conn) { c.Amid(true, protocols.FinishBytes+10, 0, clock.ms) }, false},
+		{"enough, unread", func(c *Conn) { c.Came(protocols.FinishBytes+10, clock.ms) }, false},
+		{"enough, in part unread", func(c *Conn) { c.Amid(true, 30, 0, clock.ms); c.Came(protocols.FinishBytes-20, clock.ms) }, false},
+	} {
+		c, _, _ := h.Admit(l, from, from)
+		d := &told{}
+		c.Drive(d)
+		c.Heard()
+		c.Amid(true, 10, 10, clock.ms)
+		clock.ms += protocols.FinishTimeout.Milliseconds()
+		h.Sweep()
+		if d.notified != 0 || c.Overdue(clock.ms) {
+			t.Errorf("%s: overdue too early", test.name)
 		}
-		conns[i], _, _ = h.Admit(l, from, from)
-		drivers[i] = &told{}
-		conns[i].Drive(drivers[i])
-		conns[i].Heard()
-		conns[i].Amid(true, 10, clock.ms)
-	}
-	conns[0].Amid(true, 0, clock.ms) // has sent something that does not count yet
-	conns[1].Amid(true, 1, clock.ms) // has sent more
-	conns[2].Amid(false, 1, clock.ms)
-	for i, d := range drivers {
-		if d.killed != 0 {
-			t.Fatalf("connection %d is closed though there is room", i)
+		test.do(c)
+		clock.ms++
+		h.Sweep()
+		counted := h.SlowRequests.Load()
+		if got := c.Overdue(clock.ms); got != test.want || d.notified == 1 != got || h.SlowRequests.Load() == counted+1 != got || d.killed != 0 {
+			t.Errorf("%s: got %v, notified %d times, killed %d times; want %v", test.name, got, d.notified, d.killed, test.want)
 		}
-	}
-	h.Sweep()
-	clock.ms += StallTimeout.Milliseconds()
-	h.Sweep()
-	for i, d := range drivers {
-		if want := i == 0; d.killed == 1 != want {
-			t.Errorf("connection %d: closed %d times, want it: %v", i, d.killed, want)
+		c.Look()
+		c.Amid(true, 0, 10, clock.ms) // who goes on all the same has another minute
+		h.Sweep()
+		if c.Overdue(clock.ms) {
+			t.Errorf("%s: overdue twice", test.name)
 		}
-	}
-	if n := h.HalfKicks.Load(); n != 1 {
-		t.Errorf("%d counted, want 1", n)
+		h.Leave(c)
 	}
 }
 

@@ -130,7 +130,7 @@ func TestSlowAnsweredBodies(t *testing.T) {
 func TestSlowFrames(t *testing.T) {
 	for _, bytes := range []string{
 		"\x00", "\x00\x00\x08\x06\x00\x00\x00\x00\x00abc", // a head, a PING
-		"\x00\x00\x01\x01\x00\x00\x00\x00\x01\x82",        // HEADERS without END_HEADERS
+		"\x00\x00\x01\x01\x00\x00\x00\x00\x01\x82", // HEADERS without END_HEADERS
 	} {
 		c := greeted(t, newStore())
 		c.sent.WriteString(bytes)

@@ -446,6 +446,7 @@ func (l *loop) event(k *conn, woken bool, m *mail) (action gnet.Action) {
 		}
 		return l.move(k)
 	case buffered < int(k.need):
+		k.c.Came(buffered, l.s.hub.Clock.Now().Wall)
 		return l.retain(k)
 	}
 	return l.step(k, m)
@@ -471,7 +472,7 @@ func (l *loop) step(k *conn, m *mail) gnet.Action {
 		l.batch.Late = hub
 		l.turn = protocols.Turn{
 			In: in, Late: late, Out: l.out[l.gathered.end:l.gathered.end], Room: router.Room, CanTail: true, Now: now, Batch: l.batch, Loop: l.index,
-			Leaving: l.s.closing.Load(),
+			Leaving: l.s.closing.Load(), Overdue: k.c.Overdue(now.Wall),
 		}
 		p := k.c.Session.Step(&l.turn)
 		out, tail := l.turn.Out, l.turn.Tail
@@ -488,7 +489,7 @@ func (l *loop) step(k *conn, m *mail) gnet.Action {
 			k.c.Session.Close()
 			k.c.Session = p.To
 		}
-		k.c.Amid(p.Amid, p.Used, now.Wall)
+		k.c.Amid(p.Amid, p.Used, k.gc.InboundBuffered(), now.Wall)
 		k.c.Held, k.need, k.parked = p.Held, int32(min(p.Need, router.MaxNeed)), p.Next == protocols.Park
 		spoke := len(out) > 0
 		if i == 0 && len(tail) == 0 && !more && l.gather(k, &p, out) {

@@ -166,7 +166,7 @@ func (k *session) run(t *protocols.Turn, b *scratch) protocols.Progress {
 		t.Batch.Reset()
 		b.turn = protocols.Turn{
 			In: b.plain, EOF: k.eof && drained, Late: late, Out: b.out[:0], Room: max(1, t.Room-len(k.mem.out)),
-			Now: t.Now, Batch: t.Batch, Loop: t.Loop, Log: t.Log, Leaving: t.Leaving,
+			Now: t.Now, Batch: t.Batch, Loop: t.Loop, Log: t.Log, Leaving: t.Leaving, Overdue: t.Overdue && drained,
 		}
 		late = nil
 		p := k.inner.Step(&b.turn)
@@ -196,8 +196,11 @@ func (k *session) run(t *protocols.Turn, b *scratch) protocols.Progress {
 		case drained && p.Held == 0 && (k.eof || t.Leaving && len(b.plain) == 0):
 			_ = k.conn.CloseWrite()
 			return protocols.Progress{Next: protocols.Close}
+		case drained && t.Overdue && k.mem.partial() > 0 && !p.Amid: // what has come for too long is a record
+			_ = k.conn.CloseWrite()
+			return protocols.Progress{Next: protocols.Close}
 		case drained:
-			return protocols.Progress{Need: 1, Held: p.Held, Amid: p.Amid}
+			return protocols.Progress{Need: 1, Held: p.Held, Amid: p.Amid || k.mem.partial() > 0}
 		case len(k.mem.out) >= t.Room:
 			return protocols.Progress{Next: protocols.Flush, Held: p.Held}
 		}
@@ -331,6 +334,35 @@ type memConn struct {
 	eof   bool // nothing follows in
 	out   []byte
 	yield func(struct{}) bool // while the handshake runs; false: it is given up
+
+	head [recordHead]byte // of the record that is being read
+	got  int              // bytes of it, and of its head
+	body int              // its length without the head
+}
+
+// recordHead is the length of what precedes each record: a type, a version, a length.
+const recordHead = 5
+
+// partial is how many bytes of a record crypto/tls holds until the rest of it comes.
+func (m *memConn) partial() int { return m.got }
+
+// passed says that crypto/tls has read p.
+func (m *memConn) passed(p []byte) {
+	for len(p) > 0 {
+		n := 0
+		if m.got < recordHead {
+			n = copy(m.head[m.got:], p)
+		} else {
+			n = min(len(p), recordHead+m.body-m.got)
+		}
+		p = p[n:]
+		if m.got += n; m.got == recordHead {
+			m.body = int(m.head[3])<<8 | int(m.head[4])
+		}
+		if m.got >= recordHead && m.got == recordHead+m.body {
+			m.got = 0
+		}
+	}
 }
 
 // Read implements net.Conn.
@@ -338,11 +370,13 @@ func (m *memConn) Read(p []byte) (int, error) {
 	for {
 		if n := copy(p, m.early); n > 0 {
 			m.early = m.early[n:]
+			m.passed(p[:n])
 			return n, nil
 		}
 		m.early = nil
 		if n := copy(p, m.in); n > 0 {
 			m.in = m.in[n:]
+			m.passed(p[:n])
 			return n, nil
 		}
 		switch {

@@ -53,6 +53,8 @@ type link struct {
 	ended   chan struct{}
 	state   tls.ConnectionState
 	closed  atomic.Int64 // inner sessions that were closed
+	overdue atomic.Bool
+	amid    atomic.Bool // as of the last Step
 }
 
 func (l *link) Wake() {
@@ -84,8 +86,9 @@ func (l *link) drive(nc net.Conn, chunk, room int) {
 	for {
 		n := min(len(in), chunk)
 		given := bytes.Clone(in[:n])
-		turn := protocols.Turn{In: given, EOF: eof && n == len(in), Room: room, Batch: batch}
+		turn := protocols.Turn{In: given, EOF: eof && n == len(in), Room: room, Batch: batch, Overdue: l.overdue.Load()}
 		p := l.session.Step(&turn)
+		l.amid.Store(p.Amid)
 		for i := range given {
 			given[i] = 0xEE // nothing of the input may be kept
 		}
@@ -197,6 +200,33 @@ func TestEndOfInput(t *testing.T) {
 }
 
 // waiting has an answer outstanding for ever. Once its input has ended it gives up after a hundred Steps.
+// TestSlowRecords has a record come in part and then nothing, or a little, of it.
+func TestSlowRecords(t *testing.T) {
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		l, nc := start(t, server(t, secure.Options{}), 1<<20, 1<<20)
+		c := tls.Client(nc, &tls.Config{InsecureSkipVerify: true, MaxVersion: version})
+		for range 2 {
+			if _, err := io.WriteString(c, "line\n"); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadFull(c, make([]byte, 5)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if l.amid.Load() {
+			t.Errorf("%x: amid between records", version)
+		}
+		l.overdue.Store(true)
+		if _, err := nc.Write([]byte{23, 3, 3}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadAll(c); err != nil {
+			t.Errorf("%x: %v", version, err)
+		}
+		<-l.ended
+	}
+}
+
 type waiting struct{ behind *atomic.Int64 }
 
 func (w waiting) Step(t *protocols.Turn) protocols.Progress {

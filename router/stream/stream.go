@@ -297,6 +297,7 @@ func (k *conn) read(need int) bool {
 		if n > 0 {
 			k.in = k.in[:len(k.in)+n]
 			k.c.Heard()
+			k.c.Came(len(k.in), k.s.hub.Clock.Now().Wall)
 		}
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
@@ -329,7 +330,7 @@ func (k *conn) step() (p protocols.Progress, said, ok bool) {
 	b.batch.Late = k.s.hub
 	b.turn = protocols.Turn{
 		In: k.in, EOF: k.eof, Late: late, Out: b.out[:0], Room: router.Room, CanTail: true,
-		Now: now, Batch: b.batch, Loop: protocols.MaxLoops - 1, Leaving: k.s.leaving(),
+		Now: now, Batch: b.batch, Loop: protocols.MaxLoops - 1, Leaving: k.s.leaving(), Overdue: k.c.Overdue(now.Wall),
 	}
 	p = k.c.Session.Step(&b.turn)
 	if p.Next == protocols.Switch {
@@ -339,7 +340,7 @@ func (k *conn) step() (p protocols.Progress, said, ok bool) {
 	k.s.traffic.Read.Add(uint64(p.Used))
 	k.in = k.in[:copy(k.in, k.in[p.Used:])]
 	k.c.Held = p.Held
-	k.c.Amid(p.Amid, p.Used, now.Wall)
+	k.c.Amid(p.Amid, p.Used, len(k.in), now.Wall)
 	said = len(b.turn.Out) > 0
 	ok = k.write(b.turn.Out) && k.write(b.turn.Tail)
 	clear(late)

@@ -112,6 +112,7 @@ type Progress struct {
 	Next Next    //
 	Held int     // answers outstanding: the driver keeps the connection for them, also after EOF
 	To   Session // with Switch
+	Kept int     // bytes of memory the session has beside what an idle one has and large values: more or less, rather more
 	Amid bool    // with More: a request has begun to come, and the rest of it is what is waited for
 }
 

@@ -26,13 +26,14 @@ type work struct {
 func (s *session) Step(t *protocols.Turn) protocols.Progress {
 	w := work{Turn: t, s: s}
 	next := w.run()
-	held := 0
+	held, kept := 0, 0
 	for _, m := range s.owed {
+		kept += m.Kept()
 		if m.State == rest.Waiting {
 			held++
 		}
 	}
-	return protocols.Progress{Used: w.pos, Need: w.need, Next: next, Held: held, To: w.to, Amid: next == protocols.More && w.amid()}
+	return protocols.Progress{Used: w.pos, Need: w.need, Next: next, Held: held, Kept: kept, To: w.to, Amid: next == protocols.More && w.amid()}
 }
 
 // amid tells whether a request has begun to come.

@@ -32,6 +32,7 @@ const (
 	connWindow   = 1 << 20   // and on all together
 	firstWindow  = 1<<16 - 1 // both, before anything is said
 	keepMax      = 64 << 10
+	tableMax     = 4096 // of the client's compression, which is the default
 )
 
 // Options configure the protocol. The zero value of a field means its default.
@@ -106,7 +107,7 @@ func (p *Protocol) open(env *protocols.Env) *session {
 		p: p, peer: rest.Peer{Env: env}, preface: Preface,
 		sendFrame: maxFrame, sendFirst: firstWindow, send: firstWindow, recv: connWindow,
 	}
-	s.dec = hpack.NewDecoder(4096, s.field)
+	s.dec = hpack.NewDecoder(tableMax, s.field)
 	s.dec.SetMaxStringLength(maxBlock)
 	return s
 }
@@ -139,6 +140,7 @@ type session struct {
 	recv      int   // what it may still send on all streams together
 
 	dec    *hpack.Decoder
+	table  int    // bytes that dec has for its table, at most
 	block  []byte // of a header section that CONTINUATION goes on with
 	blocks int    // frames of it
 	head   head   // of the section that is being decoded

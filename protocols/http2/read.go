@@ -487,6 +487,7 @@ func (w *work) section(p []byte) *stream {
 	}
 	h := &s.head
 	h.st = nil
+	s.table = min(s.table+h.size, 2*tableMax) // the decoder does not say
 	switch {
 	case refused:
 		w.Out = appendReset(w.Out, id, refusedStream)

@@ -21,7 +21,11 @@ type work struct {
 func (s *session) Step(t *protocols.Turn) protocols.Progress {
 	w := work{Turn: t, s: s}
 	next := w.run()
-	return protocols.Progress{Used: w.pos, Need: w.need, Next: next, Held: s.held, Amid: next == protocols.More && w.amid()}
+	kept := s.table + cap(s.block) + cap(s.fields)
+	for _, st := range s.streams {
+		kept += st.Kept()
+	}
+	return protocols.Progress{Used: w.pos, Need: w.need, Next: next, Held: s.held, Kept: kept, Amid: next == protocols.More && w.amid()}
 }
 
 // amid tells whether the client has sent a part of something.

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/latticed/latticed/grid"
 )
@@ -372,6 +373,10 @@ type dump struct {
 	page  grid.Page
 	kind  string
 	left  int // cachedump: lines still wanted; -1 for no bound
+}
+
+func (d *dump) kept() int {
+	return cap(d.page.Mem) + cap(d.page.Entries)*int(unsafe.Sizeof(grid.Entry{}))
 }
 
 func (t *turn) openDump(kind string, class uint8) string {

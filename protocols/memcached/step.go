@@ -3,6 +3,7 @@ package memcached
 import (
 	"bytes"
 	"time"
+	"unsafe"
 
 	"github.com/latticed/latticed/grid"
 	"github.com/latticed/latticed/protocols"
@@ -101,8 +102,15 @@ func (s *session) Step(pt *protocols.Turn) protocols.Progress {
 	}
 	p := protocols.Progress{Used: t.pos, Need: t.need, Next: next}
 	p.Amid = next == protocols.More && t.amid()
+	if s.dump != nil {
+		p.Kept = s.dump.kept()
+	}
+	if s.fill != nil {
+		p.Kept += int(unsafe.Sizeof(fill{})) + len(s.fill.op.Key)
+	}
 	if s.late != nil {
 		p.Held = s.late.open
+		p.Kept += s.late.bytes + cap(s.late.queue)*int(unsafe.Sizeof(held{}))
 		if next == protocols.More && s.crowded() {
 			p.Next = protocols.Park
 		}

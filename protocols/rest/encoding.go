@@ -59,7 +59,7 @@ type squeezes struct {
 }
 
 // costs are the bytes that a compression takes while it is under way.
-var costs = [numCodings]int64{cZstd: 2 << 20, cGzip: 512 << 10, cDeflate: 512 << 10}
+var costs = [numCodings]int64{cZstd: 2 << 20, cGzip: 1152 << 10, cDeflate: 1152 << 10}
 
 // leastKept is what compressions of large values may always take, in bytes.
 const leastKept = 4 << 20

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"strconv"
+	"unsafe"
 
 	"github.com/valyala/fasthttp"
 
@@ -50,6 +51,7 @@ type Exchange struct {
 
 	s     *Service
 	peer  *Peer
+	head  int    // bytes of the request's head
 	has   uint32 // fields that came, by bit
 	twice uint32 // fields that came more than once
 	meth  method
@@ -109,7 +111,7 @@ func (x *Exchange) Reset(s *Service, peer *Peer) {
 	x.Res.SetNoDefaultContentType(true)
 	x.s, x.peer = s, peer
 	x.State, x.Alone, x.Length, x.Seq, x.Partial, x.Broken, x.Heavy = Receiving, false, 0, 0, false, false, false
-	x.has, x.twice, x.meth = 0, 0, mOther
+	x.head, x.has, x.twice, x.meth = 0, 0, 0, mOther
 	x.cache, x.then, x.ended, x.tries, x.work = nil, nil, nil, 0, nil
 	x.expected, x.room, x.left, x.growing, x.dropping, x.dropped = 0, 0, 0, false, false, 0
 	x.op, x.res = grid.Op{}, grid.Result{}
@@ -162,7 +164,23 @@ func (x *Exchange) Start(verb, raw []byte) {
 	x.Req.SetMethodBytes(verb)
 	x.Req.SetRequestURIBytes(raw)
 	x.meth = methodOf(verb)
+	x.head = len(verb) + len(raw)
 }
+
+// Kept returns how many bytes x takes, more or less: what is in protocols.Progress.
+func (x *Exchange) Kept() int {
+	n := baseKept + 2*x.head + cap(x.in) + cap(x.out)
+	if x.list != nil {
+		n += cap(x.list.page.Mem) + cap(x.list.page.Entries)*int(unsafe.Sizeof(grid.Entry{})) + cap(x.list.part)
+	}
+	if x.squeeze != nil {
+		n += int(x.squeeze.cost) + x.squeeze.buf.Cap()
+	}
+	return n
+}
+
+// baseKept is an exchange with a short request and answer.
+const baseKept = int(unsafe.Sizeof(Exchange{})) + 1<<10
 
 // Field takes one header field. The slices are copied. What means nothing here is not kept: taken apart, short fields
 // and cookies are many times as large as they were sent.
@@ -175,6 +193,7 @@ func (x *Exchange) Field(name, value []byte) {
 		x.twice |= bit
 	default:
 		x.has |= bit
+		x.head += len(name) + len(value) + 32
 		x.Req.AddBytesKV(name, value)
 	}
 }

@@ -119,12 +119,20 @@ type handshake struct {
 	err    error
 }
 
+// What a connection takes during its handshake, with the stack of its coroutine, and from then on, in bytes. A handshake that
+// has only begun takes less.
+const (
+	HandshakeKept = 24 << 10
+	sessionKept   = 8 << 10
+)
+
 // Step implements protocols.Session.
 func (k *session) Step(t *protocols.Turn) protocols.Progress {
 	used := 0
 	if k.hs != nil {
 		p, done := k.shake(t)
 		if !done {
+			p.Kept = HandshakeKept
 			return p
 		}
 		used = p.Used
@@ -144,6 +152,7 @@ func (k *session) Step(t *protocols.Turn) protocols.Progress {
 	} else {
 		k.plain = append(k.plain[:0], b.plain...)
 	}
+	p.Kept += sessionKept + cap(k.plain) + k.mem.partial()
 	if cap(b.plain) > 4*plainLen {
 		b.plain = make([]byte, 0, plainLen)
 	}
@@ -190,7 +199,7 @@ func (k *session) run(t *protocols.Turn, b *scratch) protocols.Progress {
 			return protocols.Progress{Next: protocols.Close}
 		case protocols.More:
 		default:
-			return protocols.Progress{Next: p.Next, Held: p.Held}
+			return protocols.Progress{Next: p.Next, Held: p.Held, Kept: p.Kept}
 		}
 		switch {
 		case drained && p.Held == 0 && (k.eof || t.Leaving && len(b.plain) == 0):
@@ -200,9 +209,9 @@ func (k *session) run(t *protocols.Turn, b *scratch) protocols.Progress {
 			_ = k.conn.CloseWrite()
 			return protocols.Progress{Next: protocols.Close}
 		case drained:
-			return protocols.Progress{Need: 1, Held: p.Held, Amid: p.Amid || k.mem.partial() > 0}
+			return protocols.Progress{Need: 1, Held: p.Held, Kept: p.Kept, Amid: p.Amid || k.mem.partial() > 0}
 		case len(k.mem.out) >= t.Room:
-			return protocols.Progress{Next: protocols.Flush, Held: p.Held}
+			return protocols.Progress{Next: protocols.Flush, Held: p.Held, Kept: p.Kept}
 		}
 	}
 }
@@ -263,17 +272,20 @@ func (k *session) shake(t *protocols.Turn) (p protocols.Progress, done bool) {
 	return protocols.Progress{Used: n, Next: protocols.Park}, false
 }
 
-// fly runs the handshake until it needs input or ends.
+// fly runs the handshake until it needs input or ends. One that was closed while it waited for a place costs nothing.
 func (k *session) fly(h *handshake) {
 	k.s.cpu <- struct{}{}
-	more := h.resume()
+	h.mu.Lock()
+	closed := h.closed // while it waited
+	h.mu.Unlock()
+	more := closed || h.resume()
 	<-k.s.cpu
 	if !more && h.err != nil {
 		k.s.Failed.Add(1)
 	}
 	h.mu.Lock()
 	h.flying, h.ended = false, !more
-	closed := h.closed
+	closed = h.closed
 	h.mu.Unlock()
 	if closed {
 		k.end(h)

@@ -75,6 +75,7 @@ func (d *Daemon) counts() []count {
 		{"accepted", k.Accepted.Load()}, {"rejected", k.Rejected.Load()}, {"refused", k.Refused.Load()},
 		{"unrecognised", k.Unrecognised.Load()}, {"ambiguous", k.Ambiguous.Load()},
 		{"idle-kicks", k.IdleKicks.Load()}, {"silent-kicks", k.SilentKicks.Load()}, {"slow-requests", k.SlowRequests.Load()},
+		{"handshake-kicks", k.HandshakeKicks.Load()},
 		{"waits", k.Waits.Load()}, {"lingers", k.Lingers.Load()}, {"lingers-cut", k.LingersCut.Load()},
 		{"buffer-cuts", k.BufferCuts.Load()}, {"overflows", k.Overflows.Load()},
 		{"slow-readers", k.SlowReaders.Load()}, {"half-closed", k.HalfClosed.Load()}, {"long-parked", k.LongParked.Load()},

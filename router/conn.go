@@ -1,6 +1,7 @@
 package router
 
 import (
+	"math"
 	"net"
 	"net/netip"
 	"sync"
@@ -16,12 +17,13 @@ type Conn struct {
 	Session protocols.Session
 	Local   net.Addr
 	Held    int          // answers outstanding, as of the last Step; the driver's
+	Kept    int          // bytes that the session keeps, likewise
 	Last    atomic.Int64 // when it was last stepped, ms
 
 	hub      *Hub
 	l        *Listener
 	heard    bool         // has sent anything; the driver's
-	retained int          // bytes, as counted in Buffered; the driver's
+	retained uint32       // bytes, as counted in Buffered; the driver's
 	await    atomic.Int64 // what it waits for, and since when; 0: nothing
 	used     uint32       // bytes of input that Steps have used, and
 	mark     uint32       // how many had come when it began to wait for the rest of a request; these wrap, and are the driver's
@@ -32,8 +34,9 @@ type Conn struct {
 	killed bool
 	driver Driver
 
-	before, after  *Conn // in Hub.silent; with the two below guarded by Hub.mu
-	silent, kicked bool
+	before, after *Conn // in a list of Hub; with the two below guarded by Hub.mu
+	in            listed
+	kicked        bool
 }
 
 // Driver is told that a connection has something to look at. Any goroutine; no method blocks. They are called with the
@@ -149,16 +152,17 @@ func (c *Conn) Stepped(now int64) {
 	}
 }
 
-// Retain says that c keeps n bytes between Steps. False: there is no room for them, and c is to be closed. Only the
-// driver calls it.
+// Retain says that c keeps n bytes between Steps, beside what its session does. False: there is no room for them, and c is to
+// be closed. Only the driver calls it.
 func (c *Conn) Retain(n int) bool {
-	more := n - c.retained
+	n = min(n+c.Kept, math.MaxUint32)
+	more := n - int(c.retained)
 	if more == 0 {
 		return true
 	}
-	c.retained = n
+	c.retained = uint32(n)
 	total := c.hub.Buffered.Add(int64(more))
-	if more < 0 || n <= BufferShare || total <= c.hub.MaxBuffers {
+	if more < 0 || total <= c.hub.MaxBuffers || n <= c.hub.share || c.hub.makeRoom(c, total-c.hub.MaxBuffers) {
 		return true
 	}
 	c.hub.BufferCuts.Add(1)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/latticed/latticed/grid"
 	"github.com/latticed/latticed/protocols"
+	"github.com/latticed/latticed/router/secure"
 )
 
 // Hub is the table of connections. It implements grid.Late.
@@ -17,13 +18,15 @@ type Hub struct {
 	Counters
 	traffic [protocols.MaxLoops]Traffic
 	table   [parts]part
+	share   int // who keeps no more is not closed when buffers run short
 
-	mu     sync.Mutex
-	next   uint64
-	listed int           // connections that count against the limit
-	open   int           // connections that have not left
-	silent ring          // those of listed that never sent anything, the oldest first
-	empty  chan struct{} // Drain waits; closed when the last connection leaves
+	mu      sync.Mutex
+	next    uint64
+	listed  int           // connections that count against the limit
+	open    int           // connections that have not left
+	silent  ring          // those of listed that never sent anything, the oldest first
+	shaking ring          // those in a TLS handshake, likewise
+	empty   chan struct{} // Drain waits; closed when the last connection leaves
 }
 
 // The table is cut in parts, so that nobody holds a lock for as long as it takes to look at every connection.
@@ -38,8 +41,17 @@ type part struct {
 // ring is a list of connections in the order in which they came, linked through them.
 type ring struct{ first, last *Conn }
 
-func (r *ring) push(c *Conn) {
-	c.silent, c.before, c.after = true, r.last, nil
+// listed says which ring a connection is in.
+type listed uint8
+
+const (
+	nowhere listed = iota
+	inSilent
+	inShaking
+)
+
+func (r *ring) push(c *Conn, in listed) {
+	c.in, c.before, c.after = in, r.last, nil
 	if r.last != nil {
 		r.last.after = c
 	} else {
@@ -48,10 +60,16 @@ func (r *ring) push(c *Conn) {
 	r.last = c
 }
 
-// remove takes c out, if it is in.
-func (r *ring) remove(c *Conn) {
-	if !c.silent {
+// unring takes c out of the ring that it is in.
+func (h *Hub) unring(c *Conn) {
+	var r *ring
+	switch c.in {
+	case nowhere:
 		return
+	case inSilent:
+		r = &h.silent
+	case inShaking:
+		r = &h.shaking
 	}
 	if c.before != nil {
 		c.before.after = c.after
@@ -63,7 +81,7 @@ func (r *ring) remove(c *Conn) {
 	} else {
 		r.last = c.before
 	}
-	c.silent, c.before, c.after = false, nil, nil
+	c.in, c.before, c.after = nowhere, nil, nil
 }
 
 // NewHub returns an empty table.
@@ -78,6 +96,7 @@ func NewHub(o Options) *Hub {
 		o.MaxBuffers = 256 << 20
 	}
 	h := &Hub{Options: o}
+	h.share = int(min(max(o.MaxBuffers/2/int64(o.MaxConns), leastShare), mostShare))
 	for i := range h.table {
 		h.table[i].conns = make(map[uint64]*Conn)
 	}
@@ -139,7 +158,7 @@ func (h *Hub) Admit(l *Listener, remote, local net.Addr) (c *Conn, say string, o
 			h.Rejected.Add(1)
 			return nil, TooMany, false
 		}
-		h.silent.remove(victim)
+		h.unring(victim)
 		victim.kicked = true
 	} else {
 		h.listed++
@@ -147,7 +166,7 @@ func (h *Hub) Admit(l *Listener, remote, local net.Addr) (c *Conn, say string, o
 	h.open++
 	h.next++
 	id := h.next
-	h.silent.push(c)
+	h.silent.push(c, inSilent)
 	h.mu.Unlock()
 	h.Conns.Add(1)
 	if victim != nil {
@@ -177,8 +196,43 @@ func addrPort(a net.Addr) netip.AddrPort {
 // spoke takes c from those that may have to give way to a newcomer.
 func (h *Hub) spoke(c *Conn) {
 	h.mu.Lock()
-	h.silent.remove(c)
+	h.unring(c)
 	h.mu.Unlock()
+}
+
+// shakes says that c has begun a TLS handshake; until shook, c gives way when buffers run short.
+func (h *Hub) shakes(c *Conn) {
+	h.mu.Lock()
+	if c.in == nowhere && !c.kicked {
+		h.shaking.push(c, inShaking)
+	}
+	h.mu.Unlock()
+}
+
+func (h *Hub) shook(c *Conn) { h.spoke(c) }
+
+// makeRoom closes TLS handshakes, the oldest first, that keep n bytes of buffers, for c, which is not among them. False:
+// there are not so many.
+func (h *Hub) makeRoom(c *Conn, n int64) bool {
+	for n > 0 {
+		h.mu.Lock()
+		victim := h.shaking.first
+		if victim == c {
+			victim = c.after
+		}
+		if victim != nil {
+			h.unring(victim)
+		}
+		h.mu.Unlock()
+		if victim == nil {
+			return false
+		}
+		n -= secure.HandshakeKept
+		if victim.Kill() {
+			h.HandshakeKicks.Add(1)
+		}
+	}
+	return true
 }
 
 // Leave ends c: its session is closed and it goes from the table. Called once, by its driver.
@@ -187,6 +241,7 @@ func (h *Hub) Leave(c *Conn) {
 	c.mu.Lock()
 	c.driver = nil
 	c.mu.Unlock()
+	c.Kept = 0
 	c.Retain(0)
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -194,7 +249,7 @@ func (h *Hub) Leave(c *Conn) {
 		}
 		h.Conns.Add(-1)
 		h.mu.Lock()
-		h.silent.remove(c)
+		h.unring(c)
 		if !c.kicked {
 			h.listed--
 		}

@@ -88,6 +88,7 @@ type Counters struct {
 	Unrecognised, Ambiguous             atomic.Uint64
 	IdleKicks, SilentKicks              atomic.Uint64
 	SlowRequests                        atomic.Uint64 // that took too long to come
+	HandshakeKicks                      atomic.Uint64 // closed in a TLS handshake, when buffers ran short
 	Waits                               atomic.Uint64 // for a client to read, on a loop
 	SlowReaders, HalfClosed, LongParked atomic.Uint64 // hand-offs by reason
 	HandOffRefused, Stalled             atomic.Uint64
@@ -112,7 +113,8 @@ const (
 	Room        = 64 << 10         // bytes of replies before they are written
 	MaxParked   = 256 << 10        // unread input of a connection on a loop
 	MaxNeed     = 8 << 20          // what a session may want to see at once
-	BufferShare = 16 << 10         // who keeps no more is not closed when buffers run short
+	leastShare  = 1 << 10          // bytes of buffers that no connection is closed for; a daemon plans for more than that
+	mostShare   = 16 << 10         // as many, where they are not more than half of all for all connections there may be
 	sniffPeriod = 10 * time.Second // for first bytes that stay ambiguous
 	// StallTimeout ends a connection whose client takes nothing of what is written to it.
 	StallTimeout = 60 * time.Second

@@ -259,7 +259,7 @@ func TestWhoGivesWay(t *testing.T) {
 			h.Leave(c)
 		}
 	}
-	if h.Conns.Load() != 0 || h.open != 0 || h.listed != 0 || h.silent != (ring{}) {
+	if h.Conns.Load() != 0 || h.open != 0 || h.listed != 0 || h.silent != (ring{}) || h.shaking != (ring{}) {
 		t.Errorf("left: %d connections, %d open, %d listed, list %v", h.Conns.Load(), h.open, h.listed, h.silent)
 	}
 }

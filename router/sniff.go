@@ -42,8 +42,10 @@ func (s *encrypted) Step(t *protocols.Turn) protocols.Progress {
 		return protocols.Progress{Need: 1}
 	case t.In[0] == secure.RecordHandshake:
 		s.c.Await(FirstBytes, t.Now.Wall) // a handshake has as long as first bytes that stay ambiguous
+		s.c.hub.shakes(s.c)
 		return protocols.Progress{Next: protocols.Switch, To: s.l.TLS.Open(s.c, func(state tls.ConnectionState) protocols.Session {
 			s.c.Settle(FirstBytes)
+			s.c.hub.shook(s.c)
 			s.c.Env.TLS = true
 			if p := s.l.ALPN[state.NegotiatedProtocol]; p != nil {
 				return p.Open(&s.c.Env)

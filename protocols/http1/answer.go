@@ -59,6 +59,7 @@ func (w *work) send() (next protocols.Next, done bool) {
 			next, done = protocols.Switch, true
 		}
 		last := m.last
+		m.Record(w.Turn, versions[m.minor])
 		s.p.put(m)
 		if n++; last && !done {
 			for ; n < len(s.owed); n++ { // asked for before it was known: behind a body that ends with the connection
@@ -75,8 +76,12 @@ func (w *work) send() (next protocols.Next, done bool) {
 	return next, done
 }
 
+// versions are what the access log calls the protocol.
+var versions = [2]string{"HTTP/1.0", "HTTP/1.1"}
+
 // sendBody writes the body of an answer, or a part of it.
 func (w *work) sendBody(m *message) {
+	m.Sent += len(m.Body)
 	if m.Length >= 0 || m.minor == 0 {
 		w.Out = append(w.Out, m.Body...)
 		m.Body = nil
@@ -110,6 +115,7 @@ func (w *work) sendBlob(m *message) (next protocols.Next, done bool) {
 		if len(p) == 0 {
 			return protocols.Park, true
 		}
+		m.Sent += len(p)
 		if w.CanTail {
 			w.Tail, m.tail = p, len(p)
 			return protocols.Flush, true

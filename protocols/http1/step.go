@@ -200,6 +200,7 @@ func (w *work) open(h *head, in []byte) {
 	s := w.s
 	m := s.p.get(&s.peer)
 	s.owed = append(s.owed, m)
+	admitted := m.Admit(w.Turn)
 	if h.status != 0 {
 		m.Refuse(h.status, h.reason)
 		w.end(m)
@@ -214,7 +215,7 @@ func (w *work) open(h *head, in []byte) {
 	w.pos += h.size
 	m.minor, m.keep = h.minor, h.keepAlive
 	m.last = h.close || h.minor == 0 && !h.keepAlive || w.Leaving
-	if h.upgrading && h.minor > 0 && !h.chunked && h.length <= 0 {
+	if admitted && h.upgrading && h.minor > 0 && !h.chunked && h.length <= 0 {
 		if name, to := w.upgrade(m, h); to != nil {
 			if m.Upgrade(name) {
 				m.to = to
@@ -230,7 +231,9 @@ func (w *work) open(h *head, in []byte) {
 	if h.chunked {
 		length = -1
 	}
-	m.Head(length, w.ticket())
+	if admitted {
+		m.Head(length, w.ticket())
+	}
 	if length == 0 {
 		w.received(m)
 		return
@@ -279,6 +282,7 @@ func (w *work) giveUp() {
 	if m == nil {
 		m = w.s.p.get(&w.s.peer)
 		w.s.owed = append(w.s.owed, m)
+		m.Admit(w.Turn)
 		m.Refuse(408, "the request did not come in time")
 	} else if m.State == rest.Receiving {
 		m.Refuse(408, "the body did not come in time")

@@ -136,6 +136,7 @@ func (w *work) lost() {
 
 // fail ends one stream.
 func (w *work) fail(st *stream, c code) {
+	st.Record(w.Turn, version)
 	w.Out = appendReset(w.Out, st.id, c)
 	w.s.drop(st, true)
 	w.lost()
@@ -175,6 +176,7 @@ func (w *work) reset(f frame, p []byte) {
 		w.end(frameSizeError, "RST_STREAM has another length than 4")
 	default:
 		if _, st := w.s.find(f.stream); st != nil {
+			st.Record(w.Turn, version)
 			w.s.drop(st, false)
 		}
 		w.lost()
@@ -521,6 +523,7 @@ func (w *work) section(p []byte) *stream {
 		return nil
 	}
 	if h.size > s.p.opt.MaxHeader {
+		st.Admit(w.Turn)
 		st.Refuse(431, "the header section is longer than "+strconv.Itoa(s.p.opt.MaxHeader)+" bytes")
 	} else {
 		length := st.announce
@@ -528,7 +531,9 @@ func (w *work) section(p []byte) *stream {
 			length = 0
 		}
 		s.seq++
-		st.Head(length, w.ticket())
+		if st.Admit(w.Turn) {
+			st.Head(length, w.ticket())
+		}
 	}
 	if last {
 		return w.endStream(st)

@@ -13,6 +13,7 @@ import (
 	xhttp2 "golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 
+	accesslog "github.com/latticed/latticed/access-log"
 	"github.com/latticed/latticed/grid"
 	"github.com/latticed/latticed/grid/gridtest"
 	"github.com/latticed/latticed/grid/store"
@@ -36,6 +37,7 @@ type client struct {
 	last    protocols.Progress
 	leaving bool
 	overdue bool
+	log     accesslog.Recorder
 	handed  bool // to a goroutine
 }
 
@@ -88,7 +90,7 @@ func (c *client) step() {
 		in := bytes.Clone(c.sent.Bytes())
 		turn := protocols.Turn{
 			In: in, Out: make([]byte, 0, 96<<10), Room: c.room, Now: grid.Time{Wall: c.now}, Batch: c.batch,
-			Leaving: c.leaving, Overdue: c.overdue,
+			Leaving: c.leaving, Overdue: c.overdue, Log: c.log,
 		}
 		if c.handed {
 			turn.Loop = protocols.MaxLoops - 1

@@ -57,8 +57,10 @@ func (w *work) run() protocols.Next {
 	if st := s.first; st != nil {
 		s.first = nil
 		s.seq++
-		st.Head(0, w.ticket())
-		st.End(w.Now)
+		if st.Admit(w.Turn) {
+			st.Head(0, w.ticket())
+			st.End(w.Now)
+		}
 		w.settle(st)
 	}
 	if w.Leaving && !s.leaving {

@@ -66,6 +66,7 @@ func (w *work) send(st *stream) (more, sent bool) {
 		return false, true // there is something to compute
 	}
 	if st.Broken {
+		st.Record(w.Turn, version)
 		w.Out = appendReset(w.Out, st.id, internalError)
 		s.drop(st, true)
 		return false, true
@@ -90,6 +91,7 @@ func (w *work) send(st *stream) (more, sent bool) {
 		p = st.Body[st.off : st.off+int(n)]
 	}
 	st.off += len(p)
+	st.Sent += len(p)
 	st.send -= int64(len(p))
 	s.send -= int64(len(p))
 	var flags byte
@@ -112,11 +114,15 @@ func (w *work) resume(st *stream) {
 	st.Resume()
 }
 
+// version is what the access log calls the protocol.
+const version = "HTTP/2.0"
+
 // done ends a stream whose answer is written. A client that is still sending its body is told that it need not.
 func (w *work) done(st *stream) {
 	if !st.ended {
 		w.Out = appendReset(w.Out, st.id, noError)
 	}
+	st.Record(w.Turn, version)
 	w.s.drop(st, !st.ended)
 }
 

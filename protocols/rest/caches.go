@@ -59,6 +59,7 @@ var (
 
 // aCache answers for one cache.
 func (x *Exchange) aCache(name []byte, action string) {
+	x.name = name
 	there := x.open(name) != nil
 	changes := false
 	switch x.meth {

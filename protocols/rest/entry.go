@@ -19,6 +19,7 @@ const unprintable = 1
 
 // entry begins with a request about one key.
 func (x *Exchange) entry(cache, key []byte, t grid.Ticket) {
+	x.name = cache
 	action, ok := x.action()
 	if !ok {
 		return
@@ -87,7 +88,7 @@ func (x *Exchange) takeKey(key []byte) bool {
 	if len(key) > 250 {
 		x.op.Attr |= unprintable
 	}
-	x.op.Key = key
+	x.op.Key, x.key = key, key
 	return true
 }
 

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"strconv"
+	"time"
 	"unsafe"
 
 	"github.com/valyala/fasthttp"
@@ -48,6 +49,13 @@ type Exchange struct {
 	// Broken: what was promised cannot be sent. The framing shows it as it can, at worst by closing the connection.
 	Broken bool
 	Seq    uint32 // the framing's: ticket of the op that is Waiting
+
+	Began time.Time // when it came; of who records
+	Sent  int       // bytes of the answer's body that were written; likewise
+	start grid.Time
+	got   int    // bytes of the request's body
+	name  []byte // of the cache, and
+	key   []byte // of the entry that it is about
 
 	s     *Service
 	peer  *Peer
@@ -111,6 +119,7 @@ func (x *Exchange) Reset(s *Service, peer *Peer) {
 	x.Res.SetNoDefaultContentType(true)
 	x.s, x.peer = s, peer
 	x.State, x.Alone, x.Length, x.Seq, x.Partial, x.Broken, x.Heavy = Receiving, false, 0, 0, false, false, false
+	x.Began, x.Sent, x.start, x.got, x.name, x.key = time.Time{}, 0, grid.Time{}, 0, nil, nil
 	x.head, x.has, x.twice, x.meth = 0, 0, 0, mOther
 	x.cache, x.then, x.ended, x.tries, x.work = nil, nil, nil, 0, nil
 	x.expected, x.room, x.left, x.growing, x.dropping, x.dropped = 0, 0, 0, false, false, 0
@@ -209,7 +218,7 @@ func (x *Exchange) field(f field) ([]byte, bool) {
 // Head ends the head: length is the announced length of the body, -1 for one of unknown length. Afterwards x is
 // Receiving or already answered.
 func (x *Exchange) Head(length int, t grid.Ticket) {
-	x.now, x.expected = t.Now, length
+	x.now, x.start, x.expected = t.Now, t.Now, length
 	x.route(t)
 }
 
@@ -219,6 +228,12 @@ func (x *Exchange) Write(p []byte, t grid.Ticket) int {
 	if x.State != Receiving {
 		return 0
 	}
+	n := x.take(p, t)
+	x.got += n
+	return n
+}
+
+func (x *Exchange) take(p []byte, t grid.Ticket) int {
 	if x.growing && x.slot == nil && len(x.in)+len(p) > grid.StreamMin && !x.reserve(len(x.in)+len(p), t) {
 		return 0
 	}

@@ -111,6 +111,8 @@ func (t *turn) admin(name string, ws *words) string {
 			return "MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m\r\n"
 		case mb > 1e9:
 			return "MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes\r\n"
+		case !t.s.env.Admin: // it is the server's memory, not data
+			return "CLIENT_ERROR cache_memlimit not allowed\r\n"
 		}
 		admin, err := t.s.env.Caches.Admin("", grid.Principal{})
 		if err != nil || !admin.SetLimit(uint64(mb)<<20) {

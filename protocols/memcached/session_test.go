@@ -16,6 +16,7 @@ import (
 func setup() prototest.Parts {
 	clock := &clock{now: prototest.Now}
 	return prototest.Parts{
+		Env:      protocols.Env{Admin: true},
 		Protocol: memcached.New(memcached.Options{MoveClock: func(seconds int64) { clock.now.Wall += seconds * 1000 }}),
 		Caches:   gridtest.NewModel(gridtest.Options{}),
 		Clock:    clock,
@@ -224,6 +225,28 @@ func TestStepAllocatesNothing(t *testing.T) {
 		step()
 		if n := testing.AllocsPerRun(100, step); n != 0 {
 			t.Errorf("%q: %v allocations in a Step of 16 requests, want 0", line, n)
+		}
+	}
+}
+
+// TestAdministration has what changes the server refused where the listener is not open to that; data is for everybody.
+func TestAdministration(t *testing.T) {
+	for _, open := range []bool{false, true} {
+		caches := gridtest.NewModel(gridtest.Options{Limit: 100 << 20})
+		setup := prototest.Setup(func() prototest.Parts {
+			return prototest.Parts{Protocol: memcached.New(memcached.Options{}), Caches: caches, Env: protocols.Env{Admin: open}}
+		})
+		want, limit := "CLIENT_ERROR cache_memlimit not allowed\r\n", uint64(100<<20)
+		if open {
+			want, limit = "OK\r\n", 64<<20
+		}
+		got := string(setup.Drive(t, []byte("cache_memlimit 64\r\nset k 0 0 1\r\nv\r\nflush_all\r\nget k\r\n"), prototest.How{}).Out)
+		if want += "STORED\r\nOK\r\nEND\r\n"; got != want {
+			t.Errorf("open %v: got %q, want %q", open, got, want)
+		}
+		var st grid.Stats
+		if caches.Stats(&st, prototest.Now); st.Limit != limit {
+			t.Errorf("open %v: the limit is %d, want %d", open, st.Limit, limit)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/latticed/latticed/grid"
 	"github.com/latticed/latticed/grid/gridtest"
+	"github.com/latticed/latticed/protocols"
 	"github.com/latticed/latticed/protocols/memcached"
 	"github.com/latticed/latticed/protocols/prototest"
 )
@@ -46,6 +47,7 @@ func askStats(t *testing.T, o memcached.Options, fill func(*grid.Stats), input s
 		return prototest.Parts{
 			Protocol: memcached.New(o),
 			Caches:   &figures{gridtest.NewModel(gridtest.Options{Limit: 100 << 20}), fill},
+			Env:      protocols.Env{Admin: true},
 		}
 	})
 	all := map[string]string{}

@@ -46,7 +46,7 @@ const (
 	MarkStale                    // Remove: keep the entry, stale; Put IfVersion older than the entry: store it stale, with the old lifespan
 	Hollow                       // Remove: keep the entry and its version with an empty value, the op's Flags and Attr; TTLDefault keeps the lifespan
 	OwnVersion                   // NewVersion, unless 0, becomes the version of what is stored
-	NoEvents                     // tell no listener
+	NoEvents                     // tell no listener what this op does; an expiry that it comes upon is told all the same
 	NoLoad                       // do not load from a cache store
 	NoStore                      // do not write to a cache store
 )
@@ -211,7 +211,7 @@ type Late interface {
 	// value are copied before it returns. An answer for a connection that is gone is dropped and counted, its Body
 	// closed.
 	Answer(conn uint64, seq uint32, r *Result)
-	// Wake says that a Window or Piece of the connection that was empty may be so no more. Calls coalesce; one for a
+	// Wake says that a Window, Piece or Feed of the connection that was empty may be so no more. Calls coalesce; one for a
 	// connection that is gone is nothing.
 	Wake(conn uint64)
 }

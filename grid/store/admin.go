@@ -14,6 +14,7 @@ func (c *cache) tick(now int64) {
 		c.flushing.Lock()
 		c.due(now)
 		c.flushing.Unlock()
+		c.wake()
 	}
 }
 
@@ -22,6 +23,7 @@ func (c *cache) due(now int64) {
 		c.before.Store(max(at, c.before.Load()))
 		c.late.Add(1)
 		c.flushAt.Store(0)
+		c.cleared()
 	}
 }
 
@@ -31,13 +33,15 @@ func (c *cache) Flush(at int64, t grid.Ticket) grid.Code {
 		return grid.Denied
 	}
 	c.flushing.Lock()
-	defer c.flushing.Unlock()
 	c.due(t.Now.Wall)
 	c.flushAt.Store(max(0, at))
 	if at <= 0 {
 		c.epoch.Add(1)
+		c.cleared()
 	}
 	c.due(t.Now.Wall)
+	c.flushing.Unlock()
+	c.wake()
 	return grid.OK
 }
 

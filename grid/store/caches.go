@@ -196,6 +196,7 @@ func (s *Store) Remove(name string) error {
 	delete(byName, name)
 	c.close() // first: what it holds is at every moment in the roster or to be razed
 	s.enlist(byName)
+	c.endEvents()
 	return nil
 }
 
@@ -417,7 +418,7 @@ func (c *cache) makeBound(sh *shard, n need, now int64) bool {
 			sh.mu.Lock()
 			sh.at(now)
 			_, any = sh.walk(turnMost, 1, true)
-			sh.mu.Unlock()
+			sh.unlock()
 		}
 		idle++
 		if any {
@@ -437,7 +438,7 @@ func (sh *shard) expire(now int64) bool {
 		sh.mu.Lock()
 		sh.at(now)
 		_, removed, end := sh.sweepSome(turnMost)
-		sh.mu.Unlock()
+		sh.unlock()
 		if removed > 0 {
 			return true
 		}
@@ -548,6 +549,6 @@ func (s *Store) tax(n int, now int64) {
 	sh.mu.Lock()
 	sh.at(now)
 	gained, _ := sh.walk(payMost, min(n, gain), true)
-	sh.mu.Unlock()
+	sh.unlock()
 	s.turn.gave(gained)
 }

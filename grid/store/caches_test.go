@@ -39,6 +39,10 @@ func (b *beside) Admin(name string, p grid.Principal) (grid.Admin, error) {
 	return b.Store.Admin(it(name), p)
 }
 
+func (b *beside) Events(name string, p grid.Principal) (grid.Events, error) {
+	return b.Store.Events(it(name), p)
+}
+
 func it(name string) string {
 	if name == "" || name == "default" {
 		return "it"

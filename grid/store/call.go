@@ -99,7 +99,7 @@ func (c *call) do(op *grid.Op, r *grid.Result) {
 	if c.wrote > 0 {
 		tax = sh.pay(c.wrote, c.last)
 	}
-	sh.mu.Unlock()
+	sh.unlock()
 	if tax > 0 {
 		s.tax(tax, c.now)
 	}
@@ -175,7 +175,7 @@ func (c *call) glance() bool {
 		if m&fetched == 0 {
 			a.put32(off, m|fetched)
 		}
-		if now := s.relative(c.now); now != use {
+		if now := s.relative(c.now); now > use {
 			a.put32(off+12, now)
 		}
 	}
@@ -197,6 +197,7 @@ func (c *call) lookup() (there bool) {
 		c.sh.counts.getFlushed++
 	} else {
 		c.sh.counts.getExpired++
+		c.sh.expired(&c.it)
 	}
 	c.sh.remove(c.op.Hash, &c.it)
 	c.it.off, c.slot = 0, nil
@@ -324,7 +325,7 @@ func (c *call) live(it *item) {
 // use marks a use of it. Of the entry that was found, it is for eviction to see at once.
 func (c *call) use(it *item) {
 	if !c.asks(grid.NoBump) {
-		it.lastUse = c.now
+		it.used(c.now)
 		it.bits |= fetched
 		c.bump()
 	}
@@ -498,7 +499,8 @@ func (c *call) small(parts ...part) part {
 // renew makes of it what memcached calls a new item.
 func (c *call) renew(it *item, version uint64) {
 	c.bump()
-	it.version, it.lastUse = version, c.now
+	it.version = version
+	it.used(c.now)
 	it.bits &^= fetched | stale | claimed
 }
 
@@ -539,6 +541,7 @@ func (c *call) vivify(n int, won bool, parts ...part) bool {
 	}
 	c.enter(&it, parts...)
 	c.sh.counts.stored++
+	c.tell(grid.Created, &it)
 	return true
 }
 
@@ -578,7 +581,7 @@ func (c *call) get(there bool) {
 			if c.it.bits&fetched == 0 {
 				c.a.put32(off, c.a.u32(off)|fetched)
 			}
-			if c.it.lastUse != c.now {
+			if c.it.lastUse < c.now {
 				c.a.put32(off+12, c.a.seg(off).relative(c.now))
 			}
 		}
@@ -629,7 +632,7 @@ func (c *call) put(there bool) {
 		}
 		if code == grid.Exists && !c.asks(grid.NoBump) {
 			it := c.it
-			it.lastUse = c.now
+			it.used(c.now)
 			c.bump()
 			c.a.settle(&it)
 		}
@@ -667,6 +670,11 @@ func (c *call) put(there bool) {
 		c.enter(&it, c.theirs())
 	}
 	c.sh.counts.stored++
+	if there {
+		c.tell(grid.Modified, &it)
+	} else {
+		c.tell(grid.Created, &it)
+	}
 	c.describe(&it)
 	if previous {
 		c.r.Flags, c.r.Attr = flags, attr
@@ -715,12 +723,15 @@ func (c *call) remove(there bool) {
 		}
 		c.enter(&it)
 		c.sh.counts.stored++
+		c.tell(grid.Modified, &it)
 	case mark:
 		it.version = c.version()
 		if !c.amend(&it) {
 			return
 		}
+		c.tell(grid.Modified, &it)
 	default:
+		c.tell(grid.Removed, &c.it)
 		c.sh.remove(c.op.Hash, &c.it)
 		return
 	}
@@ -781,6 +792,7 @@ func (c *call) extend(there bool) {
 		c.enter(&it, first, second)
 	}
 	c.sh.counts.stored++
+	c.tell(grid.Modified, &it)
 	c.describe(&it)
 	c.r.Code = grid.OK
 }
@@ -841,7 +853,7 @@ func (c *call) count(there bool) {
 	same := len(digits) <= it.size // the same item, changed in place
 	it.with(max(len(digits), it.size))
 	if same {
-		it.lastUse = c.now
+		it.used(c.now)
 		c.bump()
 	} else {
 		c.renew(&it, 0)
@@ -859,6 +871,7 @@ func (c *call) count(there bool) {
 	if !same {
 		c.sh.counts.stored++
 	}
+	c.tell(grid.Modified, &it)
 	c.describe(&it)
 	c.r.Code, c.r.Num = grid.OK, n
 }

@@ -33,11 +33,17 @@
 // What is outside the limit is small and does not grow with entries: per shard 6 KiB, most of it
 // statistics, and up to 80 KiB of scratch, and about a byte an entry for the ghosts.
 //
+// # Events
+//
+// Who listens to a cache reads a ring of events in the arena (events.go). Ops of a cache that nobody listens to pay the load
+// of one pointer if they change something.
+//
 // # Locks
 //
-// Store.mu, then one of razing.mu, turn.mu and cache.flushing, then one shard.mu, then arena.mu or bounds.mu. No shard is
-// locked while another one is, and none for longer than an op takes and turnMost entries of walking, sweeping or scanning
-// take: who has to do more lets others have their turn. What an op reads without a lock (cache.touch) is a hint.
+// Store.mu, then cache.listening, then one of razing.mu, turn.mu and cache.flushing, then one shard.mu, then events.mu, then
+// arena.mu or bounds.mu. No shard is locked while another one is, and none for longer than an op takes and turnMost entries of
+// walking, sweeping or scanning take: who has to do more lets others have their turn. What an op reads without a lock
+// (cache.touch) is a hint.
 //
 // # Invariants
 //

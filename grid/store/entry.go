@@ -336,6 +336,10 @@ func (a *arena) settle(it *item) bool {
 	return true
 }
 
+// used notes a use. Ops that read the clock a little earlier than others may come after them, and must not set the last use
+// back: what was stored since a flush would be taken for older.
+func (it *item) used(now int64) { it.lastUse = max(it.lastUse, now) }
+
 func (it *item) charge() int { return grid.Charge(it.keyLen, it.size, it.flags) }
 
 // weight is what the entry takes of a queue.

@@ -119,8 +119,8 @@ func (sh *shard) walk(n, gain int, evict bool) (gained int, any bool) {
 // judge moves or removes the entry that walk came to. Not ok: it can be neither.
 func (sh *shard) judge(it *item) (moved, ok bool) {
 	hash := sh.c.hash(sh.key(it))
-	if dead, _ := sh.dead(it, sh.now); dead {
-		sh.reclaim(hash, it)
+	if dead, flushed := sh.dead(it, sh.now); dead {
+		sh.reclaim(hash, it, flushed)
 		return false, true
 	}
 	slot := sh.slotOf(hash, it.off)
@@ -172,7 +172,10 @@ func (sh *shard) evict(hash uint64, it *item) {
 }
 
 // reclaim removes a dead entry that nobody asked for.
-func (sh *shard) reclaim(hash uint64, it *item) {
+func (sh *shard) reclaim(hash uint64, it *item, flushed bool) {
+	if !flushed {
+		sh.expired(it)
+	}
 	k := &sh.classes[grid.Class(it.charge())]
 	k.Reclaimed++
 	if it.bits&fetched == 0 {
@@ -276,7 +279,7 @@ func (s *Store) makeRoom(n need, now int64) bool {
 		if fair || idle > len(all) || !sh.lean() {
 			gained, any = sh.walk(turnMost, gain, true)
 		}
-		sh.mu.Unlock()
+		sh.unlock()
 		if !any && sh.c.noEvict {
 			any = sh.expire(now)
 		}

@@ -29,7 +29,7 @@ func (s *Store) Sweep(now grid.Time, n int) (removed int) {
 		sh.mu.Lock()
 		sh.at(now.Wall)
 		looked, gone, end := sh.sweepSome(min(n, turn))
-		sh.mu.Unlock()
+		sh.unlock()
 		removed += gone
 		n -= looked + 1
 		if end {
@@ -107,12 +107,13 @@ func (sh *shard) sweepSome(n int) (looked, removed int, end bool) {
 		if a.u32(off)&gone != 0 {
 			continue
 		}
-		if dead, _ := sh.dead(&it, sh.now); !dead {
+		dead, flushed := sh.dead(&it, sh.now)
+		if !dead {
 			s.expiresNext = min(s.expiresNext, it.end())
 			continue
 		}
 		removed++
-		sh.reclaim(sh.c.hash(sh.key(&it)), &it)
+		sh.reclaim(sh.c.hash(sh.key(&it)), &it, flushed)
 		if !sh.has(seg) || s.epoch != epoch || s.used == 0 { // nothing was left in it
 			sh.sweeping = 0
 			return looked + 1, removed, false
@@ -143,7 +144,7 @@ func (s *Store) shrink(now int64) {
 		sh.mu.Lock()
 		sh.at(now)
 		gained, _ := sh.walk(turnMost, gain, true)
-		sh.mu.Unlock()
+		sh.unlock()
 		s.turn.gave(gained)
 	}
 }

@@ -19,6 +19,7 @@ type shard struct {
 	walking  uint32 // the segment that is being emptied (evict.go); 0 for none
 	cleaning bool   // its live entries stay, all of them
 	keep     uint64 // the entry that pay's op has written; 0 for none
+	told     bool   // feeds are to be woken
 	debt     int    // bytes written while memory was tight for which nothing was evicted yet
 
 	rest int // bytes to be written before dead ones are looked for again, beside other caches

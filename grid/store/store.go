@@ -53,6 +53,7 @@ type Store struct {
 	_ [64]byte // what is above is read by every op, what is below written by many
 
 	held    atomic.Int64  // reserved and pinned of all caches
+	rings   atomic.Int64  // bytes of events
 	sweepAt atomic.Uint32 // the shard Sweep goes on with
 	roomAt  atomic.Uint32 // the shard makeRoom goes on with
 	turn    turn
@@ -76,6 +77,9 @@ type cache struct {
 	flushAt  atomic.Int64  // the moment a flush waits for; 0 for none
 	flushing sync.Mutex    // guards changes of the four above
 	closed   atomic.Bool   // removed; set before the shards are
+
+	events    atomic.Pointer[events] // nil: nobody listens
+	listening sync.Mutex             // guards changes of events
 
 	_ [64]byte // what is above is read by every op, what is below written by many
 

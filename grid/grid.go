@@ -203,6 +203,8 @@ type Caches interface {
 	Open(name string, who Principal) (Cache, error)
 	// Admin returns the administration of the same cache.
 	Admin(name string, who Principal) (Admin, error)
+	// Events returns what listens to the same cache.
+	Events(name string, who Principal) (Events, error)
 }
 
 // Late is how the grid reaches a connection later. Any goroutine; never blocks.

@@ -17,6 +17,7 @@ type conn struct {
 	other bool          // not the test's own goroutine
 	cache grid.Cache
 	admin grid.Admin
+	event grid.Events
 	id    uint64
 	seq   uint32
 	b     *grid.Batch
@@ -43,8 +44,12 @@ func newConn(t testing.TB, c grid.Caches, id uint64) *conn {
 	if err != nil {
 		t.Fatalf("Admin: %v", err)
 	}
+	events, err := c.Events("", grid.Principal{})
+	if err != nil {
+		t.Fatalf("Events: %v", err)
+	}
 	return &conn{
-		t: t, where: func() string { return "" }, cache: cache, admin: admin, id: id,
+		t: t, where: func() string { return "" }, cache: cache, admin: admin, event: events, id: id,
 		b: grid.NewBatch(64), cut: grid.MaxBatch, room: 64 << 10, now: 1_700_000_000_000,
 		answers: map[uint32]grid.Result{}, signal: make(chan struct{}, 1),
 	}

@@ -195,6 +195,11 @@ func (l *Late) Admin(name string, who grid.Principal) (grid.Admin, error) {
 	return &lateAdmin{Admin: a, l: l}, nil
 }
 
+// Events returns that of the inner Caches: events come when the ops take effect.
+func (l *Late) Events(name string, who grid.Principal) (grid.Events, error) {
+	return l.inner.Events(name, who)
+}
+
 type lateCache struct {
 	l     *Late
 	inner grid.Cache

@@ -26,7 +26,9 @@ type Model struct {
 	versions uint64
 	flushAt  int64 // a delayed flush waits for this moment; 0 for none
 	limit    uint64
-	stats    grid.Stats // counters, and the gauges Reserved and PinnedDead
+	feeds    []*feed
+	wakes    []grid.Ticket // connections to wake when mu is unlocked
+	stats    grid.Stats    // counters, and the gauges Reserved and PinnedDead
 }
 
 type entry struct {
@@ -52,6 +54,9 @@ type value struct {
 func NewModel(o Options) *Model {
 	if o.MaxValue == 0 {
 		o.MaxValue = math.MaxInt
+	}
+	if o.Waiting == 0 {
+		o.Waiting = 1000
 	}
 	m := &Model{opt: o, limit: o.Limit, entries: map[string]*entry{}}
 	if o.Limit == 0 {
@@ -86,7 +91,7 @@ func checkName(name string) error {
 // Do implements grid.Cache.
 func (m *Model) Do(b *grid.Batch) (n int) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
+	defer m.unlock()
 	m.tick(b.Now.Wall)
 	b.Mem = b.Mem[:0]
 	clear(b.Res[:len(b.Ops)])
@@ -112,6 +117,7 @@ func (m *Model) tick(now int64) {
 			e.flush = e.flush || e.lastUse < m.flushAt
 		}
 		m.flushAt = 0
+		m.tell(grid.Cleared, nil)
 	}
 }
 
@@ -133,6 +139,7 @@ func (m *Model) lookup(key []byte, now int64) *entry {
 		m.stats.GetFlushed++
 	case e.expired(now):
 		m.stats.GetExpired++
+		m.tell(grid.Expired, e)
 	default:
 		return e
 	}
@@ -170,6 +177,9 @@ func (m *Model) fits(charge, old int, now int64) bool {
 			c.Reclaimed++
 			if !e.fetched {
 				c.ExpiredUnfetched++
+			}
+			if !e.flush {
+				m.tell(grid.Expired, e)
 			}
 			m.drop(e)
 		}
@@ -361,6 +371,7 @@ func (x *exec) vivify(val []byte) *entry {
 	x.r.State |= grid.Vivified
 	x.times(e)
 	x.after(e)
+	x.tell(grid.Created, e)
 	return e
 }
 
@@ -442,6 +453,9 @@ func (x *exec) put() {
 	}
 	if was.val == nil {
 		x.times(e)
+		x.tell(grid.Created, e)
+	} else {
+		x.tell(grid.Modified, e)
 	}
 	x.after(e)
 	x.previous(&was)
@@ -480,8 +494,10 @@ func (x *exec) remove() {
 		x.live(e)
 	default:
 		x.m.drop(e)
+		x.tell(grid.Removed, e)
 		return
 	}
+	x.tell(grid.Modified, e)
 	x.after(e)
 	x.previous(&was)
 }
@@ -528,6 +544,7 @@ func (x *exec) extend() {
 	}
 	x.store(e, val, e.flags, x.version())
 	x.live(e)
+	x.tell(grid.Modified, e)
 	x.after(e)
 	x.r.Code = grid.OK
 }
@@ -574,6 +591,7 @@ func (x *exec) count() {
 		x.m.stats.Stored--
 	}
 	x.live(e)
+	x.tell(grid.Modified, e)
 	x.after(e)
 	x.r.Code, x.r.Num = grid.OK, n
 }

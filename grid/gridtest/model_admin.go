@@ -10,13 +10,14 @@ import (
 // Flush implements grid.Admin.
 func (m *Model) Flush(at int64, t grid.Ticket) grid.Code {
 	m.mu.Lock()
-	defer m.mu.Unlock()
+	defer m.unlock()
 	m.tick(t.Now.Wall)
 	m.flushAt = max(0, at)
 	if m.flushAt == 0 {
 		for _, e := range m.entries {
 			e.flush = true
 		}
+		m.tell(grid.Cleared, nil)
 	}
 	m.tick(t.Now.Wall)
 	return grid.OK
@@ -25,7 +26,7 @@ func (m *Model) Flush(at int64, t grid.Ticket) grid.Code {
 // SetLimit implements grid.Admin. As nothing is evicted, a limit below what is there is not possible.
 func (m *Model) SetLimit(bytes uint64) bool {
 	m.mu.Lock()
-	defer m.mu.Unlock()
+	defer m.unlock()
 	if m.used() > bytes {
 		return false
 	}
@@ -36,7 +37,7 @@ func (m *Model) SetLimit(bytes uint64) bool {
 // Stats implements grid.Admin.
 func (m *Model) Stats(s *grid.Stats, now grid.Time) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
+	defer m.unlock()
 	m.tick(now.Wall)
 	*s = m.stats
 	s.Memory, s.Limit = m.used(), m.limit
@@ -56,14 +57,14 @@ func (m *Model) Stats(s *grid.Stats, now grid.Time) {
 // ResetStats implements grid.Admin.
 func (m *Model) ResetStats() {
 	m.mu.Lock()
-	defer m.mu.Unlock()
+	defer m.unlock()
 	m.stats = grid.Stats{Reserved: m.stats.Reserved, PinnedDead: m.stats.PinnedDead}
 }
 
 // Scan implements grid.Admin. The cursor is the id of the entry before.
 func (m *Model) Scan(p *grid.Page, now grid.Time) (more bool) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
+	defer m.unlock()
 	m.tick(now.Wall)
 	p.Entries, p.Mem = p.Entries[:0], p.Mem[:0]
 	var rest []*entry

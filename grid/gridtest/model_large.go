@@ -16,7 +16,7 @@ type slot struct {
 // Reserve implements grid.Cache.
 func (m *Model) Reserve(op *grid.Op, size int, t grid.Ticket) (grid.Slot, grid.Code) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
+	defer m.unlock()
 	m.tick(t.Now.Wall)
 	if size > m.opt.MaxValue || len(op.Key) > grid.MaxKey {
 		return nil, grid.TooLarge

@@ -51,6 +51,8 @@ type duel struct {
 	known    map[uint64]bool     // the other's
 	seen     map[string][]uint64 // versions that a key had, the model's
 	held     []heldBlob
+
+	modelFeed, otherFeed *listener
 }
 
 // heldBlob is kept open for a while.
@@ -73,6 +75,7 @@ func newDuel(t testing.TB, where func() string, ch choices, model, other grid.Ca
 	}
 	d.model.cut = 1
 	d.model.where, d.other.where = where, where
+	d.modelFeed, d.otherFeed = d.model.listen(allKinds, true), d.other.listen(allKinds, true)
 	return d
 }
 
@@ -124,6 +127,7 @@ func (d *duel) round(n int) {
 	for i := range ops {
 		d.compare(i, &ops[i], &want[i], &got[i])
 	}
+	d.events()
 	for len(d.held) > 0 && d.choices.pick(3) == 0 {
 		d.closeOne()
 	}
@@ -160,6 +164,9 @@ func (d *duel) end() {
 		d.closeOne()
 	}
 	d.look()
+	d.events()
+	d.modelFeed.feed.Close()
+	d.otherFeed.feed.Close()
 	if s := d.other.stats(); s.Reserved != 0 || s.PinnedDead != 0 {
 		d.fatalf("in the end: got %d bytes reserved, %d pinned, want 0 and 0", s.Reserved, s.PinnedDead)
 	}
@@ -217,6 +224,40 @@ func (d *duel) op() (op grid.Op) {
 		op.Arg = oneOf[uint64](d, 0, 0, 0, 100, 20000)
 	}
 	return op
+}
+
+// events compares what listeners were told since the last time, key by key: ops on different keys have no order.
+func (d *duel) events() {
+	d.t.Helper()
+	list := func(l *listener) map[string][]grid.Event {
+		all := map[string][]grid.Event{}
+		cleared := 0
+		for _, e := range l.all(1+d.choices.pick(8), 1+d.choices.pick(3000)) {
+			if e.Kind == grid.Cleared {
+				cleared++
+				for _, key := range append(d.keys, "") {
+					all[key] = append(all[key], e)
+				}
+				continue
+			}
+			all[string(e.Key)] = append(all[string(e.Key)], e)
+		}
+		return all
+	}
+	want, got := list(d.modelFeed), list(d.otherFeed)
+	for _, key := range append(slices.Clone(d.keys), "") {
+		w, g := want[key], got[key]
+		if len(w) != len(g) {
+			d.fatalf("events on %.20q: got %s, want %s", key, kinds(g), kinds(w))
+		}
+		for i := range w {
+			d.version(w[i].Version, g[i].Version, func() string { return fmt.Sprintf("events %s on %.20q, event %d", kinds(w), key, i) })
+			w[i].Version, g[i].Version = 0, 0
+			if !reflect.DeepEqual(w[i], g[i]) {
+				d.fatalf("events on %.20q, event %d of %d:\ngot  %+v\nwant %+v", key, i, len(w), g[i], w[i])
+			}
+		}
+	}
 }
 
 type announced struct{ grid.Slot }

@@ -34,6 +34,9 @@ func TestCaches(t *testing.T, open func(t *testing.T, o Options) grid.Caches) {
 		{"Flush", testFlush},
 		{"Expiry", testExpiry},
 		{"Extreme", testExtreme},
+		{"Events", testEvents},
+		{"EventsLost", testEventsLost},
+		{"EventsOrder", testEventsOrder},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.f(t, open) })
 	}
@@ -46,6 +49,9 @@ func testNames(t *testing.T, open func(t *testing.T, o Options) grid.Caches) {
 	}
 	if _, err := c.Admin("no such cache", grid.Principal{}); err == nil {
 		t.Error("Admin of a cache that does not exist: got no error")
+	}
+	if _, err := c.Events("no such cache", grid.Principal{}); err == nil {
+		t.Error("Events of a cache that does not exist: got no error")
 	}
 	one, two := newConn(t, c, 1), newConn(t, c, 2)
 	one.store("k", []byte("v"))

@@ -20,6 +20,7 @@ type stub struct{}
 
 func (stub) Open(string, grid.Principal) (grid.Cache, error)           { return stub{}, nil }
 func (stub) Admin(string, grid.Principal) (grid.Admin, error)          { return nil, nil }
+func (stub) Events(string, grid.Principal) (grid.Events, error)        { return nil, nil }
 func (stub) Reserve(*grid.Op, int, grid.Ticket) (grid.Slot, grid.Code) { return nil, grid.Full }
 func (stub) Do(b *grid.Batch) int {
 	for i := range b.Ops {

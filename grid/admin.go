@@ -21,8 +21,8 @@ type Admin interface {
 	// ResetStats zeroes the counters in Stats, not the gauges.
 	ResetStats()
 	// Scan fills p with further entries and reports whether there may be more; a page may be empty all the same. A scan
-	// that is carried on until then brings every entry that was there throughout exactly once; expired entries are left
-	// out.
+	// that is carried on until there are none brings every entry that was there throughout exactly once; expired entries
+	// are left out. With Page.Segment it may still take a look at entries of other segments.
 	Scan(p *Page, now Time) (more bool)
 }
 
@@ -34,10 +34,12 @@ type Ticket struct {
 	Now  Time
 }
 
-// Page is one piece of a scan. The zero Cursor starts one.
+// Page is one piece of a scan, count or clear. The zero Cursor starts one.
 type Page struct {
 	Cursor  uint64
 	Class   uint8   // only entries of this size class; 0 for all
+	Segment int     // only entries of a grid segment: its number (Op.Segment) plus 1; 0 for all
+	Count   uint64  // of Count and Clear, since the caller zeroed it
 	Entries []Entry // filled up to cap; the caller's
 	Mem     []byte  // the bytes of the entries' keys; the caller's, filled up to cap and never grown but for a first key
 }

@@ -1,10 +1,6 @@
 package store
 
 import (
-	"cmp"
-	"math/bits"
-	"slices"
-
 	"github.com/latticed/latticed/grid"
 )
 
@@ -125,89 +121,4 @@ func (c *cache) ResetStats() {
 		}
 		sh.mu.Unlock()
 	}
-}
-
-// A scan goes through the shards and in each through the entries in the order of their position: the bits of the hash
-// that choose the group, reversed, then its tag, then the rest. That order is the same however large the index is, since
-// a group that splits becomes two that follow each other in it. So the cursor is a shard and the position to go on from.
-const (
-	positionBits = 64 - 8
-	scanGroups   = 16 // groups that one Scan looks at
-)
-
-func position(hash uint64) uint64 {
-	return uint64(bits.Reverse32(uint32(hash>>16)))<<24 | hash&0xffff<<8 | hash>>56
-}
-
-// Scan implements grid.Admin.
-func (c *cache) Scan(p *grid.Page, now grid.Time) (more bool) {
-	c.tick(now.Wall)
-	p.Entries, p.Mem = p.Entries[:0], p.Mem[:0]
-	for n, look := p.Cursor>>positionBits, scanGroups; n < uint64(len(c.shards)); look-- {
-		if look == 0 {
-			return true
-		}
-		sh := &c.shards[n]
-		sh.mu.Lock()
-		sh.at(now.Wall)
-		next, full, done := sh.scan(p, p.Cursor&(1<<positionBits-1), now.Wall)
-		sh.mu.Unlock()
-		if done {
-			n, next = n+1, 0
-		}
-		p.Cursor = n<<positionBits | next
-		if full {
-			return true
-		}
-	}
-	return false
-}
-
-type found struct{ position, off uint64 }
-
-// scan goes through the group that a position lies in and reports where to go on, whether the page is full, and whether that
-// was the last group.
-func (sh *shard) scan(p *grid.Page, from uint64, now int64) (next uint64, full, done bool) {
-	a := sh.c.a
-	if sh.c.closed.Load() {
-		return 0, false, true
-	}
-	first := bits.Reverse32(uint32(from >> 24))
-	g := sh.index.group(uint64(first) << 16)
-	level := bits.Len32(g.stride) - 1
-	end := uint64(0) // where the group ends; 0: it is the last
-	if level > 0 {
-		end = (from>>(positionBits-level) + 1) << (positionBits - level) & (1<<positionBits - 1)
-	}
-	all := sh.found[:0]
-	sh.index.each(uint64(first)<<16, func(slot uint64) {
-		sh.step(1)
-		off := slot & offsetMask
-		if at := position(sh.hashAt(off)); at >= from {
-			all = append(all, found{at, off})
-		}
-	})
-	sh.found = all
-	slices.SortFunc(all, func(x, y found) int { return cmp.Compare(x.position, y.position) })
-	for _, f := range all {
-		var it item
-		a.load(&it, f.off)
-		if p.Class != 0 && int(p.Class) != grid.Class(it.charge()) {
-			continue
-		}
-		if dead, _ := sh.dead(&it, now); dead {
-			continue
-		}
-		n := len(p.Entries)
-		if n == cap(p.Entries) || n > 0 && len(p.Mem)+it.keyLen > cap(p.Mem) {
-			return f.position, true, false
-		}
-		start := len(p.Mem)
-		p.Mem = append(p.Mem, sh.key(&it)...)
-		p.Entries = append(p.Entries, grid.Entry{
-			Key: p.Mem[start:len(p.Mem):len(p.Mem)], Flags: it.flags, Attr: it.attr, State: state(it.bits),
-			Version: it.version, Expires: it.expires, LastUse: it.lastUse, Size: it.size,
-		})
-	}
-	return end, false, end == 0
 }

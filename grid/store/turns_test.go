@@ -97,6 +97,26 @@ func TestTurns(t *testing.T) {
 			s.Flush(0, grid.Ticket{Now: b.Now})
 			fill(s, b, 0, 1000, 10_000, 0)
 		})
+		run("clearing", Options{Limit: 16 << 20, Segments: segments}, func(s *Store, b *grid.Batch) {
+			fill(s, b, 0, 60_000, 0, 0)
+			fill(s, b, 1<<30, 60_000, 0, 1)
+			b.Now.Wall += 10
+			p := grid.Page{Segment: segments}
+			for s.Count(&p, b.Now) {
+			}
+			one := p.Count
+			clear := func(segment int, want uint64) {
+				p = grid.Page{Segment: segment}
+				for s.Clear(&p, b.Now, true) {
+				}
+				if p.Count != want {
+					t.Errorf("clearing segment %d less 1: got %d, want %d", segment, p.Count, want)
+				}
+			}
+			clear(segments, one)
+			clear(segments, 0)
+			clear(0, 60_000-one)
+		})
 	}
 	run("caches with bounds", Options{Limit: 8 << 20}, func(s *Store, b *grid.Batch) {
 		if err := s.Create("c", CacheOptions{MaxBytes: 2 << 20}); err != nil {

@@ -24,6 +24,18 @@ type Admin interface {
 	// that is carried on until there are none brings every entry that was there throughout exactly once; expired entries
 	// are left out. With Page.Segment it may still take a look at entries of other segments.
 	Scan(p *Page, now Time) (more bool)
+	// Count goes through entries as Scan does, but brings none: it adds how many there are to p.Count.
+	Count(p *Page, now Time) (more bool)
+	// Clear removes further entries of those that Scan would bring, adds how many to p.Count, and reports whether there may
+	// be more. Listeners are told of each, as of a Remove, unless quiet: that is for entries that are only here no more.
+	//
+	// Other operations go on meanwhile. Each entry goes at one moment of its own, as by a Remove: what was stored before
+	// that moment is gone, what is stored after it stays. So when the clear is carried on until there are no more, every
+	// entry that was there before and was not stored since is gone; one that was stored meanwhile is there or is not, but
+	// never as it was before. Who needs nothing to be left keeps writers away first.
+	Clear(p *Page, now Time, quiet bool) (more bool)
+	// Segments is how many grid segments there are.
+	Segments() int
 }
 
 // Ticket names the request that a late answer is for, and its time.

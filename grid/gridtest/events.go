@@ -324,6 +324,14 @@ func testEventsOrder(t *testing.T, open func(t *testing.T, o Options) grid.Cache
 			}
 		})
 	}
+	all.Go(func() {
+		c := newConn(t, caches, workers+1)
+		c.other = true
+		for segment := range c.admin.Segments() + 1 {
+			c.now = clock.Load()
+			c.clear(segment, false)
+		}
+	})
 	all.Wait()
 	reader.now = clock.Load() + 1000
 	is := map[string]grid.Event{}

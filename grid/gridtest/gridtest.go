@@ -12,6 +12,11 @@ type Options struct {
 	Limit     uint64 // for the charges of all entries and reservations; 0 for no bound
 	NoEvict   bool   // at the limit stores are Full instead of evicting; Model never evicts, whatever this says
 	MaxPinned uint64 // bound on what Stats calls Reserved and PinnedDead together; 0 for no bound
+	Segments  int    // grid segments; 0 for 256
 	Waiting   int    // Model: events that wait for one listener before some are lost; 0 for 1000
-	Chunk     int    // Model: longest Window and Piece, to be awkward; 0 for the whole value
+
+	// Segment gives a key's grid segment; nil for one of the implementation's own.
+	Segment func(key []byte) uint16
+
+	Chunk int // Model: longest Window and Piece, to be awkward; 0 for the whole value
 }

@@ -2,6 +2,7 @@ package gridtest
 
 import (
 	"fmt"
+	"hash/crc32"
 	"math"
 	"slices"
 	"strconv"
@@ -58,6 +59,12 @@ func NewModel(o Options) *Model {
 	if o.Waiting == 0 {
 		o.Waiting = 1000
 	}
+	if o.Segments == 0 {
+		o.Segments = 256
+	}
+	if o.Segment == nil {
+		o.Segment = func(key []byte) uint16 { return uint16(crc32.ChecksumIEEE(key) % uint32(o.Segments)) }
+	}
 	m := &Model{opt: o, limit: o.Limit, entries: map[string]*entry{}}
 	if o.Limit == 0 {
 		m.limit = math.MaxUint64
@@ -97,6 +104,7 @@ func (m *Model) Do(b *grid.Batch) (n int) {
 	clear(b.Res[:len(b.Ops)])
 	for n < len(b.Ops) {
 		op, r := &b.Ops[n], &b.Res[n]
+		op.Segment = m.opt.Segment(op.Key)
 		x := exec{m: m, b: b, op: op, r: r, now: b.Now.Wall, val: op.Value}
 		if op.Body != nil {
 			x.val = m.takeSlot(op.Body)

@@ -65,16 +65,11 @@ func (m *Model) ResetStats() {
 func (m *Model) Scan(p *grid.Page, now grid.Time) (more bool) {
 	m.mu.Lock()
 	defer m.unlock()
-	m.tick(now.Wall)
 	p.Entries, p.Mem = p.Entries[:0], p.Mem[:0]
-	var rest []*entry
-	for _, e := range m.entries {
-		if e.id > p.Cursor && !e.dead(now.Wall) && (p.Class == 0 || int(p.Class) == grid.Class(e.charge())) {
-			rest = append(rest, e)
+	for _, e := range m.rest(p, now.Wall) {
+		if e.dead(now.Wall) {
+			continue
 		}
-	}
-	slices.SortFunc(rest, func(a, b *entry) int { return cmp.Compare(a.id, b.id) })
-	for _, e := range rest {
 		full := len(p.Entries) == cap(p.Entries)
 		if full || len(p.Entries) > 0 && len(p.Mem)+len(e.key) > cap(p.Mem) {
 			return true
@@ -95,3 +90,62 @@ func (m *Model) Scan(p *grid.Page, now grid.Time) (more bool) {
 	}
 	return false
 }
+
+// rest is the entries that a scan has still to go through, in order.
+func (m *Model) rest(p *grid.Page, now int64) (rest []*entry) {
+	m.tick(now)
+	for _, e := range m.entries {
+		if e.id > p.Cursor && (p.Class == 0 || int(p.Class) == grid.Class(e.charge())) &&
+			(p.Segment == 0 || p.Segment == int(m.opt.Segment([]byte(e.key)))+1) {
+			rest = append(rest, e)
+		}
+	}
+	slices.SortFunc(rest, func(a, b *entry) int { return cmp.Compare(a.id, b.id) })
+	return rest
+}
+
+const modelPiece = 100 // entries that one Count or Clear goes through
+
+// Count implements grid.Admin.
+func (m *Model) Count(p *grid.Page, now grid.Time) (more bool) {
+	m.mu.Lock()
+	defer m.unlock()
+	for i, e := range m.rest(p, now.Wall) {
+		if i == modelPiece {
+			return true
+		}
+		if !e.dead(now.Wall) {
+			p.Count++
+		}
+		p.Cursor = e.id
+	}
+	return false
+}
+
+// Clear implements grid.Admin.
+func (m *Model) Clear(p *grid.Page, now grid.Time, quiet bool) (more bool) {
+	m.mu.Lock()
+	defer m.unlock()
+	for i, e := range m.rest(p, now.Wall) {
+		if i == modelPiece {
+			return true
+		}
+		dead := e.dead(now.Wall)
+		if !dead {
+			p.Count++
+		}
+		switch {
+		case quiet || e.flush:
+		case dead:
+			m.tell(grid.Expired, e)
+		default:
+			m.tell(grid.Removed, e)
+		}
+		m.drop(e)
+		p.Cursor = e.id
+	}
+	return false
+}
+
+// Segments implements grid.Admin.
+func (m *Model) Segments() int { return m.opt.Segments }

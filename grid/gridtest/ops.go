@@ -138,6 +138,16 @@ func (d *duel) round(n int) {
 		d.flush(d.model.now + int64(d.choices.pick(300)))
 	case 2, 3:
 		d.look()
+	case 4:
+		segment, quiet := d.choices.pick(duelOptions.Segments+1), d.choices.pick(2) == 0
+		if want, got := d.model.clear(segment, quiet), d.other.clear(segment, quiet); got != want {
+			d.fatalf("Clear of segment %d less 1: got %d, want %d", segment, got, want)
+		}
+	case 5:
+		segment := d.choices.pick(duelOptions.Segments + 1)
+		if want, got := d.model.count(segment, 0), d.other.count(segment, 0); got != want {
+			d.fatalf("Count of segment %d less 1: got %d, want %d", segment, got, want)
+		}
 	}
 	step := int64(oneOf(d, 0, 0, 0, 1, 1, 10, 50, 100, 1000))
 	d.model.now += step
@@ -398,7 +408,9 @@ func addUp(c *conn, s grid.Stats) {
 }
 
 // duelOptions leave nothing to chance: no eviction, a bound on values that appends reach.
-var duelOptions = Options{MaxValue: 200_000, Limit: 1 << 26}
+var duelOptions = Options{
+	MaxValue: 200_000, Limit: 1 << 26, Segments: 3, Segment: func(key []byte) uint16 { return uint16(len(key) % 3) },
+}
 
 // FuzzOps makes ops from the fuzzer's bytes and compares what open returns with the model.
 func FuzzOps(f *testing.F, open func(t *testing.T, o Options) grid.Caches) {

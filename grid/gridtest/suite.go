@@ -34,6 +34,8 @@ func TestCaches(t *testing.T, open func(t *testing.T, o Options) grid.Caches) {
 		{"Flush", testFlush},
 		{"Expiry", testExpiry},
 		{"Extreme", testExtreme},
+		{"Segments", testSegments},
+		{"SegmentsApart", testSegmentsApart},
 		{"Events", testEvents},
 		{"EventsLost", testEventsLost},
 		{"EventsOrder", testEventsOrder},

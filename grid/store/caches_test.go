@@ -72,7 +72,9 @@ func (n noisy) Do(batch *grid.Batch) int {
 // TestNamedCache has a cache pass the suite beside one that is busy.
 func TestNamedCache(t *testing.T) {
 	gridtest.TestCaches(t, func(t *testing.T, o gridtest.Options) grid.Caches {
-		s := newStore(t, store.Options{Limit: max(4*o.Limit, 64<<20), MaxValue: o.MaxValue, MaxPinned: o.MaxPinned})
+		s := newStore(t, store.Options{
+			Limit: max(4*o.Limit, 64<<20), MaxValue: o.MaxValue, MaxPinned: o.MaxPinned, Segments: o.Segments, Segment: o.Segment,
+		})
 		with := store.CacheOptions{MaxBytes: int64(o.Limit)}
 		if o.Limit == 0 || o.NoEvict {
 			with.WhenFull = store.Refuse // nothing of it is given to the other one

@@ -11,7 +11,9 @@ import (
 )
 
 func open(t *testing.T, o gridtest.Options) grid.Caches {
-	return newStore(t, store.Options{Limit: o.Limit, MaxValue: o.MaxValue, NoEvict: o.NoEvict, MaxPinned: o.MaxPinned})
+	return newStore(t, store.Options{
+		Limit: o.Limit, MaxValue: o.MaxValue, NoEvict: o.NoEvict, MaxPinned: o.MaxPinned, Segments: o.Segments, Segment: o.Segment,
+	})
 }
 
 func newStore(t testing.TB, o store.Options) *store.Store {

@@ -296,6 +296,15 @@ func (n named) Open(name string, who grid.Principal) (grid.Cache, error) {
 	return n.Caches.Open(name, who)
 }
 
+// Events implements grid.Caches.
+func (n named) Events(name string, who grid.Principal) (grid.Events, error) {
+	name, err := n.find(name)
+	if err != nil {
+		return nil, err
+	}
+	return n.Caches.Events(name, who)
+}
+
 // Admin implements grid.Caches.
 func (n named) Admin(name string, who grid.Principal) (grid.Admin, error) {
 	name, err := n.find(name)

@@ -80,7 +80,7 @@ func kinds(events []grid.Event) string {
 
 // testEvents has each op tell what it should, once.
 func testEvents(t *testing.T, open func(t *testing.T, o Options) grid.Caches) {
-	caches := open(t, Options{Limit: 1 << 30})
+	caches := open(t, Options{Limit: 1 << 26})
 	c := newConn(t, caches, 1)
 	l := c.listen(allKinds, true)
 	op := func(kind grid.Kind, set ...func(op *grid.Op)) {
@@ -244,7 +244,7 @@ func testEvents(t *testing.T, open func(t *testing.T, o Options) grid.Caches) {
 
 // testEventsLost lets more happen than a feed holds: what is missing is told and counted, in its place.
 func testEventsLost(t *testing.T, open func(t *testing.T, o Options) grid.Caches) {
-	c := newConn(t, open(t, Options{Limit: 1 << 30, Waiting: 100}), 1)
+	c := newConn(t, open(t, Options{Limit: 1 << 26, Waiting: 100}), 1)
 	l := c.listen(grid.Created|grid.Modified, true)
 	some := c.listen(grid.Removed, false)
 	const ops = 800
@@ -283,8 +283,8 @@ func testEventsLost(t *testing.T, open func(t *testing.T, o Options) grid.Caches
 // testEventsOrder follows the events of ops, expiries and flushes that happen side by side: at no time do they
 // contradict themselves, and in the end they say what there is.
 func testEventsOrder(t *testing.T, open func(t *testing.T, o Options) grid.Caches) {
-	caches := open(t, Options{Limit: 1 << 30, Waiting: 1 << 20})
-	const workers, turns, keys = 4, 300, 40
+	caches := open(t, Options{Limit: 1 << 26, Waiting: 1 << 20})
+	const workers, turns, keys = 4, 160, 40
 	var clock atomic.Int64
 	clock.Store(1_700_000_000_000)
 	reader := newConn(t, caches, 100)

@@ -34,7 +34,7 @@ func (c *conn) count(segment int, class uint8) uint64 {
 func testSegments(t *testing.T, open func(t *testing.T, o Options) grid.Caches) {
 	const segments, stay = 5, 500
 	segment := func(key []byte) uint16 { return uint16(key[len(key)-1]+key[0]) % segments }
-	c := newConn(t, open(t, Options{Limit: 1 << 30, Segments: segments, Segment: segment}), 1)
+	c := newConn(t, open(t, Options{Limit: 1 << 26, Segments: segments, Segment: segment}), 1)
 	if got := c.admin.Segments(); got != segments {
 		t.Errorf("Segments: got %d, want %d", got, segments)
 	}
@@ -169,7 +169,7 @@ func testSegments(t *testing.T, open func(t *testing.T, o Options) grid.Caches) 
 // loses anything, and in each, what is left was stored since.
 func testSegmentsApart(t *testing.T, open func(t *testing.T, o Options) grid.Caches) {
 	const segments, keys, workers, turns = 3, 300, 3, 60
-	caches := open(t, Options{Limit: 1 << 30, Segments: segments})
+	caches := open(t, Options{Limit: 1 << 26, Segments: segments})
 	c := newConn(t, caches, 1)
 	var ops []grid.Op
 	for i := range keys {

@@ -43,6 +43,7 @@ type Daemon struct {
 	clock   *clock
 	started int64
 	memory  atomic.Uint64 // what the budget was made of last; Reload's
+	each    uint64        // bytes that a connection takes at rest
 	store   *store.Store
 	catalog *catalog.Catalog
 	dataDir *catalog.Dir // nil: none
@@ -76,8 +77,11 @@ type Options struct {
 // Start binds the listeners of the configuration and serves.
 func Start(o Options) (_ *Daemon, err error) {
 	c, log := o.Config, o.Log
-	parts := divide(c.Memory, c.MaxConnections)
-	d := &Daemon{version: o.Version, log: log, clock: newClock(), failed: make(chan error, len(c.Listeners))}
+	if err := fits(c); err != nil {
+		return nil, err
+	}
+	parts := budgetOf(c)
+	d := &Daemon{version: o.Version, log: log, clock: newClock(), each: c.PerConnection(), failed: make(chan error, len(c.Listeners))}
 	d.memory.Store(c.Memory)
 	d.started = d.clock.Now().Wall
 	d.stop = make(chan struct{})
@@ -102,7 +106,7 @@ func Start(o Options) (_ *Daemon, err error) {
 	}
 	var caches grid.Caches = d.store
 	if m := o.Machine.Memory; m > 0 {
-		caches = bounded{caches, divide(m, c.MaxConnections).store}
+		caches = bounded{caches, divide(m, c.MaxConnections, d.each).store}
 	}
 	if o.Grid != nil {
 		caches = o.Grid(caches)

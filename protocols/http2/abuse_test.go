@@ -116,6 +116,18 @@ func TestSlowBodies(t *testing.T) {
 	c.want("9 status 404 end")
 }
 
+// TestAnsweredAndSlow has a body drip that nobody wants: in time the client is told so.
+func TestAnsweredAndSlow(t *testing.T) {
+	c := greeted(t, newStore())
+	c.request(1, false, "POST", "/health/live")
+	c.step()
+	c.want("1 status 405", "1 data 11 end")
+	c.now += 61_000
+	c.overdue = true
+	c.step()
+	c.want("1 reset NO_ERROR")
+}
+
 // TestSlowAnsweredBodies has one whose answer is not taken either.
 func TestSlowAnsweredBodies(t *testing.T) {
 	c := greeted(t, newStore(), xhttp2.Setting{ID: xhttp2.SettingInitialWindowSize, Val: 0})

@@ -161,6 +161,8 @@ type stream struct {
 	ended    bool  // the client has sent all
 	begun    bool  // the head of the answer is written
 	queued   bool  // is in ready
+	late     bool  // the client has sent too little for too long
+	answered bool  // the answer is written, and the client still sends: what it sends is judged and thrown away
 	announce int   // length of the body, -1 for unknown
 	got      int   // bytes of the body that have come
 	send     int64 // what the client takes
@@ -174,7 +176,7 @@ type stream struct {
 func (s *session) newStream(id uint32) *stream {
 	st := s.p.pool.Get().(*stream)
 	st.Exchange.Reset(s.p.opt.Service, &s.peer)
-	st.id, st.ended, st.begun, st.queued = id, false, false, false
+	st.id, st.ended, st.begun, st.queued, st.late, st.answered = id, false, false, false, false, false
 	st.announce, st.got, st.off, st.kept = -1, 0, 0, 0
 	st.send, st.recv = s.sendFirst, streamWindow
 	return st
@@ -212,6 +214,15 @@ func (s *session) over(id uint32) (g gone, ok bool) {
 		}
 	}
 	return g, false
+}
+
+// closed notes that the client has reset a stream that is over: it has nothing on the way for it any more.
+func (s *session) closed(id uint32) {
+	for i := range s.gone {
+		if s.gone[i].id == id {
+			s.gone[i].ours = false
+		}
+	}
 }
 
 // drop ends a stream. Who has it in a list has to look at its id: 0 means gone. ours: we have reset it.

@@ -136,7 +136,7 @@ func (w *work) lost() {
 
 // fail ends one stream.
 func (w *work) fail(st *stream, c code) {
-	st.Record(w.Turn, version)
+	w.record(st)
 	w.Out = appendReset(w.Out, st.id, c)
 	w.s.drop(st, true)
 	w.lost()
@@ -176,8 +176,10 @@ func (w *work) reset(f frame, p []byte) {
 		w.end(frameSizeError, "RST_STREAM has another length than 4")
 	default:
 		if _, st := w.s.find(f.stream); st != nil {
-			st.Record(w.Turn, version)
+			w.record(st)
 			w.s.drop(st, false)
+		} else {
+			w.s.closed(f.stream)
 		}
 		w.lost()
 	}
@@ -388,7 +390,12 @@ func (w *work) data(in []byte) (*stream, bool) {
 	if s.open.flags&flagEndStream != 0 {
 		return w.endStream(st), true
 	}
-	if st.recv < streamWindow/2 {
+	switch {
+	case st.recv >= streamWindow/2:
+	case st.answered:
+		w.enough(st)
+		return nil, true
+	default:
 		w.Out = appendWindow(w.Out, st.id, streamWindow-st.recv)
 		st.recv = streamWindow
 	}
@@ -402,6 +409,10 @@ func (w *work) data(in []byte) (*stream, bool) {
 func (w *work) endStream(st *stream) *stream {
 	if st.announce >= 0 && st.got != st.announce {
 		w.fail(st, protocolError)
+		return nil
+	}
+	if st.answered {
+		w.s.drop(st, false)
 		return nil
 	}
 	st.ended = true

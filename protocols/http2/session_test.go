@@ -202,11 +202,79 @@ func TestEarlyAnswer(t *testing.T) {
 	c.request(1, false, "PUT", key, "content-length", "2000000")
 	c.must(c.framer.WriteData(1, false, make([]byte, 1000)))
 	c.step()
-	c.want("1 status 413 end", "1 reset NO_ERROR")
+	c.want("1 status 413 end")
+	for range 9 {
+		c.must(c.framer.WriteData(1, false, make([]byte, 16<<10)))
+	}
+	c.step()
+	c.want("1 reset NO_ERROR")
 	c.must(c.framer.WriteData(1, false, make([]byte, 1000)))
 	c.request(3, true, "GET", key)
 	c.step()
 	c.want("3 status 404 end")
+}
+
+// TestAnsweredAndStillSent judges what a client goes on sending on a stream that is answered, as if it were not.
+func TestAnsweredAndStillSent(t *testing.T) {
+	trailer := func(c *client, id uint32, name string) {
+		c.head.Reset()
+		c.must(c.enc.WriteField(hpack.HeaderField{Name: name, Value: "x"}))
+		c.must(c.framer.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: id, BlockFragment: c.head.Bytes(), EndStream: true, EndHeaders: true}))
+	}
+	for _, k := range []struct {
+		name string
+		send func(c *client)
+		want []string
+	}{
+		{"its end", func(c *client) { c.must(c.framer.WriteData(1, true, make([]byte, 10))) }, nil},
+		{"a shorter body", func(c *client) { c.must(c.framer.WriteData(1, true, make([]byte, 9))) }, []string{"1 reset PROTOCOL_ERROR"}},
+		{"a longer body", func(c *client) { c.must(c.framer.WriteData(1, true, make([]byte, 11))) }, []string{"1 reset PROTOCOL_ERROR"}},
+		{"a pseudo-field as trailer", func(c *client) { trailer(c, 1, ":path") }, []string{"1 reset PROTOCOL_ERROR"}},
+		{"windows", func(c *client) {
+			c.must(c.framer.WriteWindowUpdate(1, 1<<31-1))
+			c.must(c.framer.WriteWindowUpdate(1, 1<<31-1))
+		}, []string{"1 reset FLOW_CONTROL_ERROR"}},
+		{"a reset, then another request", func(c *client) {
+			c.must(c.framer.WriteRSTStream(1, xhttp2.ErrCodeCancel))
+			trailer(c, 1, "x")
+		}, []string{"goaway 1 STREAM_CLOSED"}},
+		{"a reset behind ours, then another request", func(c *client) {
+			c.must(c.framer.WriteData(1, true, make([]byte, 11)))
+			trailer(c, 1, "x") // on its way
+			c.must(c.framer.WriteRSTStream(1, xhttp2.ErrCodeCancel))
+			trailer(c, 1, "x")
+		}, []string{"1 reset PROTOCOL_ERROR", "goaway 1 STREAM_CLOSED"}},
+	} {
+		c := greeted(t, newStore())
+		c.events()
+		c.request(1, false, "POST", "/health/live", "content-length", "10")
+		c.step()
+		c.want("1 status 405", "1 data 11 end")
+		k.send(c)
+		c.request(3, true, "GET", key)
+		c.step()
+		want := k.want
+		if len(want) == 0 || !strings.HasPrefix(want[len(want)-1], "goaway") {
+			want = append(want, "3 status 404 end")
+		}
+		t.Log(k.name)
+		c.want(want...)
+	}
+}
+
+// TestLeavingWhileAnswered ends a connection whose client owes nothing but the rest of a body that nobody wants.
+func TestLeavingWhileAnswered(t *testing.T) {
+	c := greeted(t, newStore())
+	c.events()
+	c.request(1, false, "POST", "/health/live")
+	c.step()
+	c.want("1 status 405", "1 data 11 end")
+	c.leaving = true
+	c.step()
+	c.want("goaway 1 NO_ERROR")
+	if c.last.Next != protocols.Close {
+		t.Errorf("%v instead of the end", c.last.Next)
+	}
 }
 
 // TestWindows sends a value through windows that open bit by bit, in turns with another.

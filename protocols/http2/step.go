@@ -89,7 +89,7 @@ func (w *work) run() protocols.Next {
 		case w.park, s.held >= s.peer.Env.Limits.Held:
 			w.pause()
 			return protocols.Park
-		case s.leaving && len(s.streams) == 0:
+		case s.leaving && !slices.ContainsFunc(s.streams, func(st *stream) bool { return !st.answered }):
 			return protocols.Close
 		case w.judge():
 			continue
@@ -121,10 +121,14 @@ func (w *work) judge() (moved bool) {
 		moved = true
 		if st.since = now; st.State == rest.Receiving {
 			st.Refuse(408, "the body did not come in time")
+			st.late = true
 			w.settle(st)
+			continue
+		}
+		if i--; st.answered {
+			w.enough(st)
 		} else {
 			w.fail(st, cancel)
-			i--
 		}
 	}
 	if w.Overdue && !moved && w.inFrame() {
@@ -195,7 +199,7 @@ func (w *work) compute() (more, heavy bool) {
 
 // settle queues a stream whose answer is ready.
 func (w *work) settle(st *stream) {
-	if st.State == rest.Ready && !st.queued {
+	if st.State == rest.Ready && !st.queued && !st.answered {
 		st.queued = true
 		w.s.ready = append(w.s.ready, st)
 	}

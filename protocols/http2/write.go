@@ -66,7 +66,7 @@ func (w *work) send(st *stream) (more, sent bool) {
 		return false, true // there is something to compute
 	}
 	if st.Broken {
-		st.Record(w.Turn, version)
+		w.record(st)
 		w.Out = appendReset(w.Out, st.id, internalError)
 		s.drop(st, true)
 		return false, true
@@ -117,13 +117,35 @@ func (w *work) resume(st *stream) {
 // version is what the access log calls the protocol.
 const version = "HTTP/2.0"
 
-// done ends a stream whose answer is written. A client that is still sending its body is told that it need not.
-func (w *work) done(st *stream) {
-	if !st.ended {
-		w.Out = appendReset(w.Out, st.id, noError)
+// record tells the access log of a request, once.
+func (w *work) record(st *stream) {
+	if !st.answered {
+		st.Record(w.Turn, version)
 	}
-	st.Record(w.Turn, version)
-	w.s.drop(st, !st.ended)
+}
+
+// done ends a stream whose answer is written. Where the client is still sending, the stream stays open for its part: not
+// all clients see an answer that a reset follows at once.
+func (w *work) done(st *stream) {
+	w.record(st)
+	switch {
+	case st.ended:
+		w.s.drop(st, false)
+		return
+	case st.late:
+		w.enough(st)
+		return
+	}
+	st.answered = true
+	w.s.kept -= st.kept
+	st.kept = 0
+	st.Release()
+}
+
+// enough tells a client that has got its answer and goes on sending that it need not.
+func (w *work) enough(st *stream) {
+	w.Out = appendReset(w.Out, st.id, noError)
+	w.s.drop(st, true)
 }
 
 // sendHead writes the HEADERS frame of an answer, and CONTINUATION where that is not enough.

@@ -117,7 +117,7 @@ type session struct {
 	p       *Protocol
 	peer    rest.Peer
 	preface string  // what of it is still to come
-	first   *stream // the request that HTTP/1.1 has brought, until it is begun
+	first   *stream // the request that HTTP/1.1 has brought, until the client's preface is there: curl 7.88 has 32 KiB for 101 and all behind it
 	greeted bool    // our SETTINGS are written
 	settled bool    // the client's SETTINGS have come
 	closing bool    // GOAWAY is written: nothing further is read

@@ -544,8 +544,10 @@ func TestUpgraded(t *testing.T) {
 	}
 	c.sent.Reset()
 	c.step()
-	c.want("1 status 404 end")
+	c.want()
 	c.sent.WriteString(http2.Preface)
+	c.step()
+	c.want("1 status 404 end")
 	c.must(c.framer.WriteSettings())
 	c.request(3, true, "GET", key)
 	c.step()

@@ -54,15 +54,6 @@ func (w *work) run() protocols.Next {
 	if !s.greeted {
 		w.greet()
 	}
-	if st := s.first; st != nil {
-		s.first = nil
-		s.seq++
-		if st.Admit(w.Turn) {
-			st.Head(0, w.ticket())
-			st.End(w.Now)
-		}
-		w.settle(st)
-	}
 	if w.Leaving && !s.leaving {
 		s.leaving = true
 		w.Out = appendGoAway(w.Out, s.last, noError, "")
@@ -71,6 +62,16 @@ func (w *work) run() protocols.Next {
 	for {
 		w.need, w.park = 0, false
 		wants := w.read()
+		if st := s.first; st != nil && s.preface == "" {
+			s.first = nil
+			s.seq++
+			if st.Admit(w.Turn) {
+				st.Head(0, w.ticket())
+				st.End(w.Now)
+			}
+			w.settle(st)
+			wants = wants || st.State == rest.Wants
+		}
 		working, heavy := w.compute()
 		moved := w.perform(wants)
 		if w.write() {

@@ -27,6 +27,7 @@ const (
 
 // The settings that matter here.
 const (
+	setTable      = 1
 	setPush       = 2
 	setStreams    = 3
 	setWindow     = 4

@@ -122,6 +122,7 @@ type session struct {
 	settled bool    // the client's SETTINGS have come
 	closing bool    // GOAWAY is written: nothing further is read
 	leaving bool    // the client has said GOAWAY: no further streams
+	resized bool    // the client has said how large a table we may use, and has not heard yet that we use none
 
 	gone    [64]gone  // streams that are over, the latest ones
 	goneAt  int       // where the next one goes

@@ -242,6 +242,9 @@ func (s *session) setAll(p []byte) *wrong {
 
 func (s *session) set(id uint16, v uint32) (c code, why string) {
 	switch id {
+	case setTable:
+		// RFC 7541 4.2 wants a change acknowledged in the next header section, and nghttp2 insists.
+		s.resized = true
 	case setPush:
 		if v > 1 {
 			return protocolError, "SETTINGS_ENABLE_PUSH is neither 0 nor 1"

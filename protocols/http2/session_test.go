@@ -554,6 +554,30 @@ func TestUpgraded(t *testing.T) {
 	c.want("3 status 404 end")
 }
 
+// TestHeaderTable acknowledges a change of the client's table at the beginning of the next header section, once.
+func TestHeaderTable(t *testing.T) {
+	c := greeted(t, newStore(), xhttp2.Setting{ID: xhttp2.SettingHeaderTableSize, Val: 100})
+	c.framer.ReadMetaHeaders = nil
+	sections := func() (list [][]byte) {
+		for {
+			f, err := c.framer.ReadFrame()
+			if err != nil {
+				return list
+			}
+			if h, ok := f.(*xhttp2.HeadersFrame); ok {
+				list = append(list, bytes.Clone(h.HeaderBlockFragment()))
+			}
+		}
+	}
+	c.request(1, true, "GET", key)
+	c.request(3, true, "GET", key)
+	c.step()
+	list := sections()
+	if len(list) != 2 || list[0][0] != 0x20 || !bytes.Equal(list[0][1:], list[1]) {
+		t.Errorf("got %x", list)
+	}
+}
+
 // TestLate answers over a grid that answers later and in any order.
 func TestLate(t *testing.T) {
 	late := gridtest.NewLate(newStore(), 1)

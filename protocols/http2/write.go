@@ -151,7 +151,12 @@ func (w *work) enough(st *stream) {
 // sendHead writes the HEADERS frame of an answer, and CONTINUATION where that is not enough.
 func (w *work) sendHead(st *stream, last bool) {
 	s := w.s
-	s.fields = s.appendAnswer(s.fields[:0], &st.Exchange, w.Now.Wall)
+	s.fields = s.fields[:0]
+	if s.resized {
+		s.resized = false
+		s.fields = append(s.fields, 0x20) // the dynamic table has 0 bytes from now on
+	}
+	s.fields = s.appendAnswer(s.fields, &st.Exchange, w.Now.Wall)
 	kind, flags := fHeaders, byte(0)
 	if last {
 		flags = flagEndStream

@@ -20,6 +20,7 @@ var (
 // is installed.
 var probes = map[string]string{
 	"collectd-core":                "test -e /usr/lib/collectd/memcached.so",
+	"curl":                         "command -v curl",
 	"default-jdk-headless":         "command -v javac",
 	"haproxy":                      "command -v haproxy",
 	"libcache-memcached-fast-perl": "perl -MCache::Memcached::Fast -e 1",
@@ -27,14 +28,19 @@ var probes = map[string]string{
 	"libnginx-mod-http-memc":       "test -e /usr/lib/nginx/modules/ngx_http_memc_module.so",
 	"maven":                        "command -v mvn",
 	"nginx":                        "command -v nginx",
+	"nghttp2-client":               "command -v h2load",
 	"nodejs":                       "command -v node",
 	"npm":                          "command -v npm",
 	"nutcracker":                   "command -v nutcracker",
+	"openssl":                      "command -v openssl",
 	"perl":                         "perl -MTest::More -e 1",
 	"php-cli":                      "command -v php",
 	"php-memcached":                "php -r 'exit(class_exists(\"Memcached\") ? 0 : 1);'",
+	"prometheus":                   "command -v promtool",
 	"python3":                      "command -v python3",
 	"python3-pylibmc":              "/usr/bin/python3 -c 'import pylibmc'",
+	"wget":                         "command -v wget",
+	"wrk":                          "command -v wrk",
 	"xz-utils":                     "command -v xz",
 	"python3-venv":                 "python3 -c 'import ensurepip'",
 }

@@ -113,8 +113,10 @@ func TestAnswers(t *testing.T) {
 		"Last-Modified: Tue, 14 Nov 2023 22:13:20 GMT\nExpires: Tue, 14 Nov 2023 22:23:20 GMT\nCache-Control: max-age=600\nContent-Length: 2\n\nv1")
 	f(put("k", "v1", text, "maxIdleTimeSeconds: +50 ")+get("k"), stored+"HTTP/1.1 200 OK\nContent-Type: text/plain\nEtag: 1461965704\n"+
 		"maxIdleTimeSeconds: 50\nlastUsed: 1700000000000\nExpires: Tue, 14 Nov 2023 22:14:10 GMT\nCache-Control: max-age=50\nContent-Length: 2\n\nv1")
+	agedNotModified := strings.Replace(notModified, "\n\n", "\nExpires: Tue, 14 Nov 2023 22:23:20 GMT\nCache-Control: max-age=600\n\n", 1)
+	f(aged+get("k", "If-None-Match: 1461965704"), stored+agedNotModified)
 	f(put("k", "v1", text, "timeToLiveSeconds: abc", "maxIdleTimeSeconds: -1")+get("k"), stored+whole)
-	f(aged+get("k", "If-Modified-Since: Thu, 01 Jan 2099 00:00:00 GMT"), stored+notModified)
+	f(aged+get("k", "If-Modified-Since: Thu, 01 Jan 2099 00:00:00 GMT"), stored+agedNotModified)
 	f(aged+get("k", "If-Unmodified-Since: Sat, 01 Jan 2000 00:00:00 GMT"),
 		stored+strings.Replace(failed, "\nContent", "\nEtag: 1461965704\nContent", 1))
 	f(v1+get("k", "If-Unmodified-Since: Sat, 01 Jan 2000 00:00:00 GMT"), stored+whole)

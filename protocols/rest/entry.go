@@ -579,6 +579,9 @@ func afterGet(x *Exchange) {
 		if x.plain(status); status != fasthttp.StatusNotFound {
 			x.setInt("Etag", int64(sum))
 		}
+		if status == fasthttp.StatusNotModified {
+			x.expiry() // whoever keeps the entry learns how long it may (RFC 9110 15.4.5)
+		}
 		return
 	}
 	x.Res.SetStatusCode(status)
@@ -789,9 +792,6 @@ func (x *Exchange) end() int64 {
 // ages sets the fields that tell how old the entry is and how long it will live.
 func (x *Exchange) ages() {
 	r := &x.res
-	if r.Expires == 0 && r.MaxIdle <= 0 {
-		return
-	}
 	if r.Expires != 0 {
 		x.setInt("timeToLiveSeconds", (r.Expires-r.Created+999)/1000)
 		x.setInt("created", r.Created)
@@ -801,7 +801,15 @@ func (x *Exchange) ages() {
 		x.setInt("maxIdleTimeSeconds", (r.MaxIdle+999)/1000)
 		x.setInt("lastUsed", x.now.Wall)
 	}
+	x.expiry()
+}
+
+// expiry tells caches how long the entry will live.
+func (x *Exchange) expiry() {
 	end := x.end()
+	if end == 0 {
+		return
+	}
 	x.setDate("Expires", end)
 	if left := (end - x.now.Wall) / 1000; left > 0 {
 		x.stamp = strconv.AppendInt(append(x.stamp[:0], "max-age="...), left, 10)

@@ -20,7 +20,7 @@ async function refresh() {
     show("entries", s.entries.toLocaleString());
     show("memory", size(s.bytes) + " of " + size(s.limit));
     show("connections", s.connections.toLocaleString());
-    show("started", new Date(s.started).toLocaleString());
+    show("started", new Date(s.started).toLocaleString([], { dateStyle: "medium", timeStyle: "short" }));
     show("addresses", s.addresses.join(", "));
     show("protocols", s.protocols.join(", "));
     show("caches", s.caches.join(", "));

@@ -25,6 +25,9 @@ func front(conf, program string, args ...string) (dir string, stop func() string
 	if err != nil {
 		return "", nil, err
 	}
+	if err := os.Chmod(dir, 0o755); err != nil { // Varnish reads it as another user
+		return "", nil, err
+	}
 	conf = strings.ReplaceAll(conf, "DIR", dir)
 	if err := os.WriteFile(filepath.Join(dir, "conf"), []byte(conf), 0o644); err != nil {
 		return "", nil, err
@@ -336,7 +339,7 @@ backend wrong
 // sendProxy has HAProxy tell the client's address by the PROXY protocol, to a daemon that trusts it and refuses 127.0.0.9.
 func sendProxy(option string) func(*runner, string) (int, error) {
 	return func(r *runner, _ string) (int, error) {
-		addr, stop, err := r.start(", proxy-protocol: {trusted: ['127.0.0.1']}, deny: ['127.0.0.9']")
+		addr, stop, err := r.start("protocols: [memcached], proxy-protocol: {trusted: ['127.0.0.1']}, deny: ['127.0.0.9']")
 		if err != nil {
 			return 0, err
 		}

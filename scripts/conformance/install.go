@@ -19,9 +19,11 @@ var (
 // probes are the Debian packages in use, each with a command of sh that succeeds where it, or the same from elsewhere,
 // is installed.
 var probes = map[string]string{
+	"chromium":                     "test -x /usr/bin/chromium",
 	"collectd-core":                "test -e /usr/lib/collectd/memcached.so",
 	"curl":                         "command -v curl",
 	"default-jdk-headless":         "command -v javac",
+	"fonts-dejavu-core":            "test -e /usr/share/fonts/truetype/dejavu",
 	"haproxy":                      "command -v haproxy",
 	"libcache-memcached-fast-perl": "perl -MCache::Memcached::Fast -e 1",
 	"libmemcached-tools":           "command -v memccapable",
@@ -39,6 +41,7 @@ var probes = map[string]string{
 	"prometheus":                   "command -v promtool",
 	"python3":                      "command -v python3",
 	"python3-pylibmc":              "/usr/bin/python3 -c 'import pylibmc'",
+	"varnish":                      "command -v varnishd",
 	"wget":                         "command -v wget",
 	"wrk":                          "command -v wrk",
 	"xz-utils":                     "command -v xz",

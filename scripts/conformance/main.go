@@ -82,6 +82,12 @@ var suites = []suite{
 	{"openssl", false, []string{"openssl"}, web(script("sh", "check_openssl.sh"))},
 	{"pymemcache-tls", false, pythonPackages, web(python("check_pymemcache_tls.py"))},
 	{"prometheus", true, []string{"prometheus"}, onSite(prometheus)},
+	{"nginx-http", false, []string{"nginx"}, onSite(nginxWeb)},
+	{"haproxy-http", false, []string{"haproxy"}, onSite(haproxyWeb)},
+	{"haproxy-http-send-proxy", false, []string{"haproxy"}, sendProxyWeb("send-proxy")},
+	{"haproxy-http-send-proxy-v2", false, []string{"haproxy"}, sendProxyWeb("send-proxy-v2")},
+	{"varnish", true, []string{"varnish"}, onSite(varnish)},
+	{"chromium", true, []string{"nginx", "nodejs", "npm", "chromium", "fonts-dejavu-core"}, onSite(chromium)},
 	{"README/python", false, pythonPackages, python("python")},
 	{"README/js", false, nodePackages, node("js")},
 	{"memory", true, nil, memory},
@@ -211,7 +217,7 @@ func (r *runner) one(s suite, want int) {
 }
 
 func (r *runner) fresh(s suite) (int, error) {
-	addr, stop, err := r.start("")
+	addr, stop, err := r.start("protocols: [memcached]")
 	if err != nil {
 		return 0, err
 	}
@@ -219,8 +225,8 @@ func (r *runner) fresh(s suite) (int, error) {
 	return s.run(r, addr)
 }
 
-// start runs a daemon on a port that speaks memcached only, as memcached's own tests assume. options are more keys of
-// the listener.
+// start runs a daemon on a port with these options. Most suites use one that speaks memcached only, as memcached's own
+// tests assume.
 func (r *runner) start(options string) (addr string, stop func(), err error) {
 	if r.against != "" {
 		// Where nobody listens the suite has to notice.
@@ -232,7 +238,7 @@ func (r *runner) start(options string) (addr string, stop func(), err error) {
 		return "", nil, err
 	}
 	defer os.Remove(conf.Name())
-	fmt.Fprintf(conf, "latticed:\n  memory: 256MiB\n  listeners: [{address: '127.0.0.1:0', protocols: [memcached]%s}]\n", options)
+	fmt.Fprintf(conf, "latticed:\n  memory: 256MiB\n  listeners: [{address: '127.0.0.1:0', %s}]\n", options)
 	if err := conf.Close(); err != nil {
 		return "", nil, err
 	}

@@ -118,7 +118,7 @@ func Load(s Sources) (*Config, error) {
 	d.environment(c, env)
 	d.flags(c, s.Flags)
 	if c.Origin("max-connections").Kind == Default {
-		c.MaxConnections = connections(s.Machine, c.Memory, c.PerConnection())
+		c.MaxConnections = connections(s.Machine, c.Memory)
 	}
 	if len(d.errs) == 0 {
 		d.validate(c)
@@ -170,7 +170,7 @@ func defaults(m Machine) *Config {
 		c.Memory, why = m.Memory/2, "half of the machine's memory"
 	}
 	c.Memory = max(c.Memory&^(1<<20-1), MinMemory)
-	c.MaxConnections = connections(m, c.Memory, ConnectionCost)
+	c.MaxConnections = connections(m, c.Memory)
 	for _, a := range []string{"127.0.0.1:11222", "127.0.0.1:11211"} {
 		c.Listeners = append(c.Listeners, newListener(a))
 	}
@@ -183,30 +183,17 @@ func defaults(m Machine) *Config {
 	return c
 }
 
-// What an idle connection takes, in bytes, and what TLS takes beside that. The default of max-connections keeps connections to
-// an eighth of the memory.
-const (
-	ConnectionCost = 2 << 10
-	TLSCost        = 25 << 9
-)
-
-// PerConnection is what each connection takes while idle, in bytes. Where a listener speaks TLS, all may come there.
-func (c *Config) PerConnection() uint64 {
-	for i := range c.Listeners {
-		if t := c.TLSOf(&c.Listeners[i]); t.On() {
-			return ConnectionCost + TLSCost
-		}
-	}
-	return ConnectionCost
-}
+// ConnectionCost is about what an idle connection takes, in bytes. The default of max-connections keeps connections to an
+// eighth of the memory.
+const ConnectionCost = 2 << 10
 
 // connections is the default of max-connections.
-func connections(m Machine, memory, each uint64) int {
+func connections(m Machine, memory uint64) int {
 	n := 16 << 10
 	if m.Descriptors > 0 {
 		n = max(m.Descriptors-DescriptorReserve, 32)
 	}
-	return min(n, int(min(memory/8/each, maxConnections)))
+	return min(n, int(min(memory/8/ConnectionCost, maxConnections)))
 }
 
 // newListener returns a listener as it is when only its address is given.

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/latticed/latticed/conf"
@@ -22,31 +21,16 @@ type budget struct {
 	heap    int64  // the bound for Go's collector; buffers and connections are on its heap; the store is not
 }
 
-// divide is the one place that knows who gets how much of total bytes, with so many connections at most of which each takes so
-// much at rest. What is not the store's: the base, connections at rest, their buffers, half as much again for garbage, and a
-// 32nd for what nobody counts (page tables, stacks, blocks that are not quite full). Of what the base leaves, the store always
-// gets two thirds: a process with little memory is for entries first, and not all of its connections come with full buffers.
-func divide(total uint64, connections int, each uint64) budget {
+// divide is the one place that knows who gets how much of total bytes, with so many connections at most. What is not the
+// store's: the base, connections at rest, their buffers, half as much again for garbage, and a 32nd for what nobody counts
+// (page tables, stacks, blocks that are not quite full). Of what the base leaves, the store always gets two thirds: a
+// process with little memory is for entries first, and not all of its connections come with full buffers.
+func divide(total uint64, connections int) budget {
 	buffers := min(max(total/16, 2<<20), 256<<20)
 	left := max(total, conf.MinMemory) - baseProgram - baseHeap
 	uncounted := left / 32
-	rest := min((buffers+uint64(connections)*each)*3/2, left/3-uncounted)
+	rest := min((buffers+uint64(connections)*conf.ConnectionCost)*3/2, left/3-uncounted)
 	return budget{store: left - rest - uncounted, buffers: int64(buffers), heap: int64(baseHeap + rest)}
-}
-
-// budgetOf divides what c says.
-func budgetOf(c *conf.Config) budget { return divide(c.Memory, c.MaxConnections, c.PerConnection()) }
-
-// fits tells when the largest item that clients may store has no room in the entries' part. The store takes values of up to three
-// quarters of it.
-func fits(c *conf.Config) error {
-	const item = "memcached.max-item-size"
-	part := budgetOf(c).store
-	if c.Memcached.MaxItemSize <= part/4*3 {
-		return nil
-	}
-	return fmt.Errorf("%s (%s, %v) does not fit: of memory (%s, %v) entries get %s, and one item three quarters of that at most; lower %s or raise memory",
-		item, conf.FormatSize(c.Memcached.MaxItemSize), c.Origin(item), conf.FormatSize(c.Memory), c.Origin("memory"), roughly(part), item)
 }
 
 // rebudget follows a reload that changed memory. Where it did not change, what cache_memlimit made of the store's part stays.
@@ -54,7 +38,7 @@ func (d *Daemon) rebudget(c *conf.Config) {
 	if c.Memory == d.memory.Load() {
 		return
 	}
-	if !d.store.SetLimit(divide(c.Memory, d.hub.MaxConns, d.each).store) {
+	if !d.store.SetLimit(divide(c.Memory, d.hub.MaxConns).store) {
 		d.log.Error().Str("memory", conf.FormatSize(c.Memory)).Msg("memory not changed: the store cannot take that while it runs; restart latticed")
 		return
 	}

@@ -2,8 +2,6 @@ package daemon
 
 import (
 	"bytes"
-	"fmt"
-	"os"
 	"strings"
 	"testing"
 
@@ -14,14 +12,10 @@ import (
 
 // Whatever there is to divide, the parts fit into it, entries get a fair share, and the parts grow with the whole.
 func TestDivide(t *testing.T) {
-	for i, connections := range []int{1, 1000, 20_000, 1 << 20, 1000, 20_000} {
-		each := uint64(conf.ConnectionCost)
-		if i > 3 {
-			each += conf.TLSCost
-		}
+	for _, connections := range []int{1, 1000, 20_000, 1 << 20} {
 		var last budget
 		for total := uint64(conf.MinMemory); total < 4<<40; total += total / 7 {
-			b := divide(total, connections, each)
+			b := divide(total, connections)
 			if sum := b.store + uint64(b.heap) + baseProgram; sum > total {
 				t.Errorf("%s for %d connections: the parts are %d bytes more", conf.FormatSize(total), connections, sum-total)
 			}
@@ -62,48 +56,4 @@ func TestShortage(t *testing.T) {
 	pass(0, enough, "gives all memory")
 	pass(0, enough, "")
 	pass(1, 1, "refuses")
-}
-
-func configure(t *testing.T, yaml string) *conf.Config {
-	t.Helper()
-	t.Chdir(t.TempDir())
-	if err := os.WriteFile("c.yaml", []byte("latticed:\n"+yaml), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	m := conf.Machine{Memory: 4 << 30, CPUs: 1, Descriptors: 1 << 20}
-	c, err := conf.Load(conf.Sources{Machine: m, Flags: map[string][]string{"config": {"c.yaml"}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-// The largest item must have room in the entries' part, not only in all of the memory.
-func TestItemFits(t *testing.T) {
-	const format = "  memory: 64MiB\n  memcached:\n    max-item-size: %s\n"
-	c := configure(t, fmt.Sprintf(format, "21MiB"))
-	if err := fits(c); err != nil {
-		t.Errorf("21MiB: got %v", err)
-	}
-	c = configure(t, fmt.Sprintf(format, "24MiB"))
-	want := "memcached.max-item-size (24MiB, c.yaml:4) does not fit: of memory (64MiB, c.yaml:2) entries get 29.3 MiB, and one item three quarters of that at most; " +
-		"lower memcached.max-item-size or raise memory"
-	if _, err := Start(Options{Config: c, Log: zerolog.Nop()}); err == nil || err.Error() != want {
-		t.Errorf("24MiB: got %v, want %s", err, want)
-	}
-}
-
-// Where TLS is spoken, each connection takes more, and by default there are fewer.
-func TestTLSIsCounted(t *testing.T) {
-	const memory, connections = "  memory: 1GiB\n", "  max-connections: 5000\n"
-	const tls = "  listeners:\n    - address: 127.0.0.1:0\n    - address: 127.0.0.1:0\n      tls: {self-signed: true}\n"
-	clear, coded := budgetOf(configure(t, memory+connections)), budgetOf(configure(t, memory+connections+tls))
-	const more = 5000 * conf.TLSCost * 3 / 2
-	if got := clear.store - coded.store; got != more || coded.heap-clear.heap != more {
-		t.Errorf("with TLS the store gets %d bytes less and the heap %d more, want %d", got, coded.heap-clear.heap, more)
-	}
-	n, m := configure(t, memory).MaxConnections, configure(t, memory+tls).MaxConnections
-	if m >= n || uint64(m) != 128<<20/(conf.ConnectionCost+conf.TLSCost) {
-		t.Errorf("by default %d connections in clear, %d with TLS", n, m)
-	}
 }

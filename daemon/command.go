@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -144,7 +143,7 @@ func serve(cmd *cobra.Command, version string) error {
 	for _, w := range c.Warnings {
 		log.Warn().Msg(w)
 	}
-	debug.SetMemoryLimit(budgetOf(c).heap)
+	debug.SetMemoryLimit(divide(c.Memory, c.MaxConnections).heap)
 	if _, chosen := os.LookupEnv("GOMAXPROCS"); !chosen && runtime.GOMAXPROCS(0) <= c.EventLoops {
 		// A busy loop never gives its processor away by itself. Without one more, accepting, the collector and
 		// connections on goroutines would wait about 10 ms for each of their turns.
@@ -188,7 +187,7 @@ func reload(cmd *cobra.Command, m conf.Machine, old *conf.Config, d *Daemon, log
 	m.Memory, m.Group = now.Memory, now.Group // what a control group allows can change
 	c, err := load(cmd, m)
 	if err == nil {
-		err = errors.Join(c.Fits(m), fits(c))
+		err = c.Fits(m)
 	}
 	if err != nil {
 		log.Error().Err(err).Msg("configuration not reloaded; what was in use stays in use. Correct it and send SIGHUP again")
@@ -206,7 +205,7 @@ func reload(cmd *cobra.Command, m conf.Machine, old *conf.Config, d *Daemon, log
 	}
 	level.set(c.LogLevel)
 	d.Reload(c)
-	debug.SetMemoryLimit(divide(c.Memory, d.hub.MaxConns, d.each).heap)
+	debug.SetMemoryLimit(divide(c.Memory, d.hub.MaxConns).heap)
 	log.Info().Msg("configuration reloaded")
 	return c
 }

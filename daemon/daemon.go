@@ -43,7 +43,6 @@ type Daemon struct {
 	clock   *clock
 	started int64
 	memory  atomic.Uint64 // what the budget was made of last; Reload's
-	each    uint64        // bytes that a connection takes at rest
 	store   *store.Store
 	catalog *catalog.Catalog
 	dataDir *catalog.Dir // nil: none
@@ -77,11 +76,8 @@ type Options struct {
 // Start binds the listeners of the configuration and serves.
 func Start(o Options) (_ *Daemon, err error) {
 	c, log := o.Config, o.Log
-	if err := fits(c); err != nil {
-		return nil, err
-	}
-	parts := budgetOf(c)
-	d := &Daemon{version: o.Version, log: log, clock: newClock(), each: c.PerConnection(), failed: make(chan error, len(c.Listeners))}
+	parts := divide(c.Memory, c.MaxConnections)
+	d := &Daemon{version: o.Version, log: log, clock: newClock(), failed: make(chan error, len(c.Listeners))}
 	d.memory.Store(c.Memory)
 	d.started = d.clock.Now().Wall
 	d.stop = make(chan struct{})
@@ -106,7 +102,7 @@ func Start(o Options) (_ *Daemon, err error) {
 	}
 	var caches grid.Caches = d.store
 	if m := o.Machine.Memory; m > 0 {
-		caches = bounded{caches, divide(m, c.MaxConnections, d.each).store}
+		caches = bounded{caches, divide(m, c.MaxConnections).store}
 	}
 	if o.Grid != nil {
 		caches = o.Grid(caches)
@@ -268,11 +264,14 @@ func (d *Daemon) Addrs() []net.Addr {
 // Counters returns what the router counts; they go on counting.
 func (d *Daemon) Counters() *router.Counters { return &d.hub.Counters }
 
-// Every sweepEvery, sweepRecords entries are looked at, but none where nothing can have expired: an expired entry among a
-// million that nobody reads takes room for about 25 seconds more, at under a percent of a CPU.
+// Every sweepEvery, sweepRecords entries are looked at, or more if there are so many that store.SweepRound sweeps would not come
+// around; but none where nothing can have expired. So what has expired and nobody reads takes room for a minute at most, usually
+// half of one. Ten million entries, some of which expire everywhere, cost a percent of a CPU.
 const (
 	sweepEvery   = 200 * time.Millisecond
 	sweepRecords = 8192
+
+	_ = uint(time.Minute - store.SweepRound*sweepEvery) // what running.md says
 )
 
 // sweep drops expired entries and connections that have been idle for too long, in small bites.

@@ -23,7 +23,7 @@ func greet(out io.Writer, d *Daemon, c *conf.Config, version string) {
 	if d.own.PrivateKey != nil {
 		fmt.Fprintf(&b, "  self-signed certificate, for trying out only; its SHA-256 is\n    %s\n", secure.Fingerprint(d.own))
 	}
-	budget := budgetOf(c)
+	budget := divide(c.Memory, c.MaxConnections)
 	fmt.Fprintf(&b, "  memory %s (%v), of which entries take up to %s\n", roughly(c.Memory), c.Origin("memory"), roughly(budget.store))
 	for _, line := range try(d.listeners) {
 		fmt.Fprintf(&b, "  try: %s\n", line)

@@ -43,7 +43,7 @@ func (p plan) ours() (entry, total, room, nodes, planned float64) {
 
 // room is what a node's memory leaves for entries, as the daemon divides it.
 func (p plan) room() float64 {
-	return float64(divide(uint64(p.memory), sizeConns, conf.ConnectionCost).store)
+	return float64(divide(uint64(p.memory), sizeConns).store)
 }
 
 func (p plan) check() error {

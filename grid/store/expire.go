@@ -2,16 +2,38 @@ package store
 
 import (
 	"math"
+	"sync/atomic"
 
 	"github.com/latticed/latticed/grid"
 )
 
-// Readers see no expired entry. Those that nobody reads are found by the sweep, which goes through log segments in the
-// order they lie in memory. It passes over those in which nothing can have expired (info.expires) without a look, so
-// entries without lifespan cost it nothing.
+// Readers see no expired entry. Those that nobody reads are found by the sweep, which goes through the log segments of one shard
+// after the other. It passes over those in which nothing can have expired (info.expires) without a look, so entries without
+// lifespan cost it nothing. What is written to a shard while it is gone through is left for the next round.
 
-// Sweep looks at the next n entries of the store, removes those that are expired or flushed, and returns how many. It
-// also goes on with what SetLimit could not evict at once, has indexes that are far larger than they have to be lose n/8
+// SweepRound is how many calls of Sweep go through the whole store, however few entries each is to look at: what has expired
+// before the first of them is gone after the last. Only where caches are created or removed meanwhile it may take a round more.
+const SweepRound = 256
+
+// sweepShare is the part of all log segments that one call goes through. Some more may come to be while it does.
+const sweepShare = SweepRound * 3 / 4
+
+// sweeps tells how many log segments each call of Sweep goes through. They are a share of the most that there were in this
+// round and in the one before: while most of what there is goes, calls must not become slower with it.
+type sweeps struct{ most, before atomic.Int64 }
+
+func (w *sweeps) share(taken int64) int {
+	w.most.Store(max(w.most.Load(), taken))
+	return int(max(w.most.Load(), w.before.Load()))/sweepShare + 1
+}
+
+func (w *sweeps) round(taken int64) {
+	w.before.Store(w.most.Load())
+	w.most.Store(taken)
+}
+
+// Sweep looks at the next n entries of the store, but at not less than a share of it (SweepRound), removes those that are
+// expired or flushed, and returns how many. It also goes on with what SetLimit could not evict at once, has indexes that are far larger than they have to be lose n/8
 // buckets, each with room for 8 entries, and gives memory that is not needed back to the system. The daemon calls it from time
 // to time.
 func (s *Store) Sweep(now grid.Time, n int) (removed int) {
@@ -24,17 +46,21 @@ func (s *Store) Sweep(now grid.Time, n int) (removed int) {
 	for n > 0 && s.razing.raze(turn) {
 		n -= turn
 	}
-	for passed := 0; n > 0 && passed < len(r.shards); {
+	segs := s.sweeps.share(s.a.taken.Load())
+	for passed := 0; (n > 0 || segs > 0) && passed <= len(r.shards); { // the rest of a round and one more, if n allows
 		sh := r.shards[int(s.sweepAt.Load())%len(r.shards)]
 		sh.mu.Lock()
 		sh.at(now.Wall)
-		looked, gone, end := sh.sweepSome(min(n, turn))
+		looked, done, gone, end := sh.sweepSome(turn)
 		sh.unlock()
 		removed += gone
 		n -= looked + 1
+		segs -= done
 		if end {
 			passed++
-			s.sweepAt.Add(1)
+			if int(s.sweepAt.Add(1))%len(r.shards) == 0 {
+				s.sweeps.round(s.a.taken.Load())
+			}
 		}
 	}
 	s.shrink(now.Wall)
@@ -63,34 +89,36 @@ func (sh *shard) shrink(n int) bool {
 	return true
 }
 
-// sweepSome looks at up to n entries of the next segment in which something may have expired, or passes turnMost others, and
-// tells whether it passed the shard's last one.
-func (sh *shard) sweepSome(n int) (looked, removed int, end bool) {
+// sweepSome looks at up to n entries of the next segment in which something may have expired, or passes turnMost others. It
+// returns how many entries it looked at, how many segments it came to the end of, how many entries it removed, and whether it
+// passed the shard's last segment.
+func (sh *shard) sweepSome(n int) (looked, segs, removed int, end bool) {
 	a := sh.c.a
 	if sh.c.closed.Load() {
-		return 0, 0, true
+		return 0, 0, 0, true
 	}
-	p, m := sh.queues[probation].segs, sh.queues[main].segs
 	var seg uint32
-	for passed := 0; ; passed++ {
-		if passed == turnMost {
-			return 0, 0, false
+	for {
+		if segs == turnMost {
+			return 0, segs, 0, false
 		}
 		sh.step(1)
-		switch i := sh.sweepNext; {
-		case i < len(p):
-			seg = p[i]
-		case i-len(p) < len(m):
-			seg = m[i-len(p)]
-		default:
-			sh.sweepNext, sh.sweeping = 0, 0
-			return looked, removed, true
+		if sh.sweepIn == 0 || sh.sweepNext == sh.sweepEnd {
+			if sh.sweepIn == numQueues {
+				sh.sweepIn = 0
+				return 0, segs, 0, true
+			}
+			sh.sweepNext, sh.sweepEnd, sh.sweeping = 0, len(sh.queues[sh.sweepIn].segs), 0
+			sh.sweepIn++
+			continue
 		}
+		seg = sh.queues[sh.sweepIn-1].segs[sh.sweepNext]
 		s := &a.info[seg]
 		if s.expires <= sh.now || s.epoch != sh.epoch || s.swept != sh.late {
 			break
 		}
 		sh.sweepNext++
+		segs++
 	}
 	s := &a.info[seg]
 	if seg != sh.sweeping {
@@ -116,22 +144,21 @@ func (sh *shard) sweepSome(n int) (looked, removed int, end bool) {
 		sh.reclaim(sh.c.hash(sh.key(&it)), &it, flushed)
 		if !sh.has(seg) || s.epoch != epoch || s.used == 0 { // nothing was left in it
 			sh.sweeping = 0
-			return looked + 1, removed, false
+			return looked + 1, segs + 1, removed, false
 		}
 	}
 	if sh.sweepOff >= s.used {
 		s.expires, s.swept = s.expiresNext, sh.sweepLate
 		sh.sweeping = 0
 		sh.sweepNext++
+		segs++
 	}
-	return looked, removed, false
+	return looked, segs, removed, false
 }
 
 // has tells whether seg is where the sweep stands.
 func (sh *shard) has(seg uint32) bool {
-	p, m := sh.queues[probation].segs, sh.queues[main].segs
-	i := sh.sweepNext
-	return i < len(p) && p[i] == seg || i >= len(p) && i-len(p) < len(m) && m[i-len(p)] == seg
+	return sh.sweepNext < sh.sweepEnd && sh.queues[sh.sweepIn-1].segs[sh.sweepNext] == seg
 }
 
 // shrink evicts some of what is above the limit.

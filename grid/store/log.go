@@ -87,8 +87,17 @@ func (sh *shard) drop(seg uint32) {
 	sh.unswept(seg)
 	sh.c.a.info[seg].dead = 0
 	sh.soil(seg)
-	q := &sh.queues[sh.c.a.info[seg].queue]
+	queue := sh.c.a.info[seg].queue
+	q := &sh.queues[queue]
 	i := slices.Index(q.segs, seg)
+	if sh.sweepIn == queue+1 { // the sweep passes over none, and over none twice
+		if i < sh.sweepNext {
+			sh.sweepNext--
+		}
+		if i < sh.sweepEnd {
+			sh.sweepEnd--
+		}
+	}
 	q.segs = slices.Delete(q.segs, i, i+1)
 	sh.c.a.give(seg)
 }

@@ -24,8 +24,10 @@ type shard struct {
 
 	rest int // bytes to be written before dead ones are looked for again, beside other caches
 
-	sweepNext int    // the segment that sweep goes on with, by its place in the queues
-	sweeping  uint32 // that segment, if it has begun
+	sweepIn   uint8  // the queue that sweep goes through, plus 1; 0: it has not begun
+	sweepNext int    // the segment that it goes on with, by its place there
+	sweepEnd  int    // how many were there when it began
+	sweeping  uint32 // the segment, if it has begun
 	sweepOff  uint32 // where in it
 	sweepLate uint32 // cache.late when it began
 

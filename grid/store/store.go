@@ -55,6 +55,7 @@ type Store struct {
 	held    atomic.Int64  // reserved and pinned of all caches
 	rings   atomic.Int64  // bytes of events
 	sweepAt atomic.Uint32 // the shard Sweep goes on with
+	sweeps  sweeps
 	roomAt  atomic.Uint32 // the shard makeRoom goes on with
 	turn    turn
 }

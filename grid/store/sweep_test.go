@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/latticed/latticed/grid"
@@ -32,16 +33,20 @@ func TestSweepGoesOn(t *testing.T) {
 		put(12, 1)
 		do(grid.Op{Kind: grid.Put, Key: []byte("keeps the segment"), TTL: 1 << 40})
 		now += 10
-		if n := s.Sweep(grid.Time{Wall: now}, 64); n == 0 || n == entries {
+		sh := &s.shards[0]
+		sh.mu.Lock()
+		sh.at(now)
+		if _, _, n, _ := sh.sweepSome(64); n == 0 || n == entries {
 			t.Fatalf("the sweep removed %d entries, so it did not stop amid the segment", n)
 		}
+		sh.mu.Unlock()
 		for i := range entries {
 			do(grid.Op{Kind: grid.Remove, Key: fmt.Append(nil, i)})
 		}
 		if dropped { // by another segment being opened
-			s.shards[0].mu.Lock()
-			s.shards[0].seal(probation)
-			s.shards[0].mu.Unlock()
+			sh.mu.Lock()
+			sh.seal(probation)
+			sh.mu.Unlock()
 		}
 		do(grid.Op{Kind: grid.Remove, Key: []byte("keeps the segment")})
 		put(20, 1)
@@ -52,6 +57,77 @@ func TestSweepGoesOn(t *testing.T) {
 		if n := s.shards[0].counts.entries; n != 0 {
 			t.Errorf("dropped %t: %d expired entries are still there", dropped, n)
 		}
+	}
+}
+
+// TestSweepRound has entries expire that nobody reads: SweepRound calls later they are gone, however little each call is to look
+// at, and while others write, overwrite and remove.
+func TestSweepRound(t *testing.T) {
+	for i, o := range []Options{{Limit: 4 << 20}, {Limit: 4 << 20, Segments: 1}, {Limit: 4 << 20, NoEvict: true}, {Limit: 64 << 20}, {Limit: 64 << 20}} {
+		all, entries := i == 4, 30_000
+		if all { // many segments, and all of them go
+			entries = 400_000
+		}
+		s, err := New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rng := rand.New(rand.NewPCG(8, o.Limit))
+		b := grid.NewBatch(0)
+		now := int64(1_700_000_000_000)
+		do := func(op grid.Op) {
+			b.Reset()
+			b.Now.Wall = now
+			*b.Add() = op
+			s.Do(b)
+		}
+		key := func(n int) []byte { return fmt.Append(nil, "key", n) }
+		for i := range entries {
+			op := grid.Op{Kind: grid.Put, Key: key(i), Value: make([]byte, rng.IntN(60)), TTL: int64(rng.IntN(2000)), Idle: int64(rng.IntN(2) * 1500)}
+			if all || i/3000%2 == 0 { // whole segments go
+				op.TTL = 500
+			}
+			if all {
+				op.Value = make([]byte, 60)
+			}
+			do(op)
+			do(grid.Op{Kind: grid.Get, Key: key(rng.IntN(i + 1))}) // some get to main
+		}
+		now += 1000
+		expired := func() (n int) {
+			for i := range s.shards {
+				sh := &s.shards[i]
+				for b := range uint32(sh.index.buckets()) {
+					for _, slot := range sh.index.bucket(b) {
+						var it item
+						if slot != 0 {
+							if s.a.load(&it, slot&offsetMask); it.expired(now) {
+								n++
+							}
+						}
+					}
+				}
+			}
+			return n
+		}
+		before := expired()
+		if before < entries/10 {
+			t.Fatalf("limit %d: only %d entries have expired, so the test says nothing", o.Limit, before)
+		}
+		for i := range SweepRound {
+			s.Sweep(grid.Time{Wall: now}, 1)
+			for range 20 {
+				do(grid.Op{Kind: grid.Put, Key: key(entries + rng.IntN(entries)), Value: make([]byte, rng.IntN(60)), TTL: 1000})
+				do(grid.Op{Kind: grid.Remove, Key: key(entries + rng.IntN(entries))})
+			}
+			if i == 10 && expired() == 0 {
+				t.Errorf("limit %d: nothing is left after %d calls, so the test does not show when the last goes", o.Limit, i)
+			}
+		}
+		if n := expired(); n > 0 {
+			t.Errorf("limit %d: %d of %d expired entries are still there after %d calls", o.Limit, n, before, SweepRound)
+		}
+		verify(t, s)
 	}
 }
 

@@ -35,6 +35,9 @@ func TestRoundTrip(t *testing.T) {
 		for _, f := range []infinispan.Format{infinispan.XML, infinispan.YAML, infinispan.JSON} {
 			last = at.Append(nil, f, name, pretty)
 			at = parse(t, string(last), f)
+			if whole := at.AppendDocument(nil, f, "a name: <é>", pretty); !parse(t, string(whole), f).Equal(c) {
+				t.Errorf("format %d: %s means something else", f, whole)
+			}
 			if !at.Equal(c) {
 				t.Errorf("format %d after %d: %s means something else", f, from, last)
 			}

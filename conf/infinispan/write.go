@@ -35,6 +35,28 @@ func (c *Cache) Append(dst []byte, f Format, name string, pretty bool) []byte {
 	return append(dst, newline(pretty)...)
 }
 
+// AppendDocument writes the configuration of a cache as a whole document with one cache in it.
+func (c *Cache) AppendDocument(dst []byte, f Format, name string, pretty bool) []byte {
+	switch f {
+	case XML:
+		container := &node{name: "cache-container", below: []*node{c.element(name)}}
+		return appendXML(dst, &node{name: "infinispan", below: []*node{container}}, 0, pretty)
+	case YAML:
+		dst = append(dst, "infinispan:\n  cacheContainer:\n    caches:\n      "...)
+		return c.element("").appendYAML(append(appendYAMLText(dst, name), ":\n"...), 4)
+	}
+	above := []string{"infinispan", "cache-container", "caches", name}
+	dst = append(dst, '{')
+	for i, key := range above {
+		dst = append(appendField(dst, key, i+1, pretty), '{')
+	}
+	dst = c.element("").appendJSON(dst, len(above)+1, pretty)
+	for i := len(above); i >= 0; i-- {
+		dst = appendLine(dst, i, pretty, '}')
+	}
+	return dst
+}
+
 // AppendCaches writes caches as a document that Infinispan and ParseCaches read, in JSON.
 func AppendCaches(dst []byte, all map[string]*Cache) []byte {
 	dst = append(dst, "{\"infinispan\":{\"cache-container\":{\"caches\":{"...)

@@ -45,6 +45,37 @@ type Catalog struct {
 	o      Options
 	mu     sync.Mutex // one change at a time
 	roster atomic.Pointer[roster]
+
+	watching sync.Mutex // taken last
+	watchers map[*grid.Ticket]struct{}
+}
+
+// maxWatchers bounds who is woken by changes.
+const maxWatchers = 1024
+
+// Watch implements rest.Catalog.
+func (c *Catalog) Watch(t grid.Ticket) (stop func(), err error) {
+	c.watching.Lock()
+	defer c.watching.Unlock()
+	if len(c.watchers) == maxWatchers {
+		return nil, refuse(503, "%d clients watch the caches, which is the most", maxWatchers)
+	}
+	c.watchers[&t] = struct{}{}
+	return func() {
+		c.watching.Lock()
+		defer c.watching.Unlock()
+		delete(c.watchers, &t)
+	}, nil
+}
+
+// show has everybody see other caches.
+func (c *Catalog) show(r *roster) {
+	c.roster.Store(r)
+	c.watching.Lock()
+	defer c.watching.Unlock()
+	for t := range c.watchers {
+		t.Late.Wake(t.Conn)
+	}
 }
 
 // roster is all caches. It is never changed but replaced.
@@ -68,7 +99,7 @@ func (r *roster) with(caches map[string]rest.Cache) *roster {
 
 // New returns the catalog with the default cache and those that were kept, which it makes in the store.
 func New(o Options) (*Catalog, error) {
-	c := &Catalog{o: o}
+	c := &Catalog{o: o, watchers: map[*grid.Ticket]struct{}{}}
 	standard, _ := infinispan.Template("org.infinispan.LOCAL")
 	caches := map[string]rest.Cache{DefaultName: {Name: DefaultName, Config: standard, Tally: new(rest.Tally)}}
 	c.roster.Store((&roster{}).with(caches))
@@ -185,7 +216,7 @@ func (c *Catalog) Create(name string, config *infinispan.Cache, volatile bool) e
 	if (c.o.Dir == nil || volatile) && c.o.Unkept != nil {
 		c.o.Unkept(name)
 	}
-	c.roster.Store(c.roster.Load().with(caches))
+	c.show(c.roster.Load().with(caches))
 	return err
 }
 
@@ -218,7 +249,7 @@ func (c *Catalog) Change(name string, change func(was *infinispan.Cache) (*infin
 	if err := c.make(name, config, true); err != nil {
 		return errors.Join(refuse(400, "%v", err), c.keep(r.caches))
 	}
-	c.roster.Store(r.with(caches))
+	c.show(r.with(caches))
 	return kept
 }
 
@@ -240,7 +271,7 @@ func (c *Catalog) Remove(name string) error {
 	if err != nil && !errors.Is(err, errUnsure) {
 		return err
 	}
-	c.roster.Store(r.with(caches))
+	c.show(r.with(caches))
 	return errors.Join(c.o.Engine.Remove(name), err)
 }
 

@@ -79,7 +79,7 @@ GET /rest/v2/caches/default?action=get-mutable-attributes 200
 GET /rest/v2/caches/default?action=get-mutable-attribute 400
 POST /rest/v2/caches/default?action=set-mutable-attribute 400
 POST /rest/v2/caches/default?action=assign-alias   501
-GET /rest/v2/caches/default?action=listen          501
+GET /rest/v2/caches/default?action=listen          200
 GET /rest/v2/caches/default?action=search          501
 POST /rest/v2/caches/default?action=search         501
 POST /rest/v2/caches/default?action=deleteByQuery  501
@@ -98,7 +98,7 @@ GET /rest/v2/counters                              501
 POST /rest/v2/counters/c                           501
 POST /rest/v2/counters/c?action=increment          501
 GET /rest/v2/container                             200
-GET /rest/v2/container?action=listen               501
+GET /rest/v2/container?action=listen               200
 GET /rest/v2/container?action=nope                 400
 POST /rest/v2/container                            400
 POST /rest/v2/container?action=shutdown            501
@@ -112,7 +112,7 @@ POST /rest/v2/container/health/status              405
 GET /rest/v2/container/stats                       200
 POST /rest/v2/container/stats?action=reset         501
 GET /rest/v2/container/config                      501
-GET /rest/v2/container/config?action=listen        501
+GET /rest/v2/container/config?action=listen        200
 GET /rest/v2/container/cache-configs               200
 GET /rest/v2/container/cache-configs/templates     200
 GET /rest/v2/container/backups                     501
@@ -181,7 +181,11 @@ GET /rest/v3/caches/default/_health                200
 GET /rest/v3/caches/default/_distribution          200
 GET /rest/v3/caches/default/_availability          200
 POST /rest/v3/caches/default/_availability         501
-GET /rest/v3/caches/default/_listen                501
+GET /rest/v3/caches/default/_listen                200
+GET /rest/v3/container/_listen                     200
+GET /rest/v3/container/config/_listen              200
+GET /rest/v3/caches/none/_listen                   404
+GET /rest/v2/cache-managers/any/config?action=listen 200
 GET /rest/v3/caches/default/_search                501
 GET /rest/v3/caches/default/entries/k/_distribution 200
 GET /rest/v3/caches/default/nope                   404

@@ -312,6 +312,7 @@ func scripts() []string {
 		put("k", strings.Repeat("v", 120_000)) + get("k") + "junk\r\n\r\n",
 		get("a") + "GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n" + get("a"),
 		put("k", strings.Repeat("v", 16<<10)) + strings.Repeat(get("k"), 40),
+		put("k", "v") + put("l", "v") + on("GET", "?action=listen&includeCurrentState=true") + get("k"),
 		put("l", large, "Content-Type: text/plain") + get("l", "Accept-Encoding: gzip") + get("l", "Accept-Encoding: zstd") + get("l", "Accept-Encoding: deflate") +
 			get("l", "Accept: application/xml") + get("l", "Accept: application/json") + get("l", "Accept: text/plain; charset=UTF-16", "If-None-Match: 5") + get("l"),
 		put("k", strings.Repeat("\u00fc\"\n", 12000)) + on("GET", "?action=entries") + put("k", "2") + on("GET", "?action=entries&metadata=true") +

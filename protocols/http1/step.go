@@ -76,7 +76,9 @@ func (w *work) run() protocols.Next {
 				if m.Heavy && w.Loop != protocols.MaxLoops-1 {
 					return protocols.HandOff
 				}
-				if !m.Work(w.ticket()) {
+				if m.Endless && w.Leaving {
+					m.Finish()
+				} else if !m.Work(w.ticket()) {
 					w.park = true
 					break
 				}
@@ -90,6 +92,9 @@ func (w *work) run() protocols.Next {
 			continue
 		}
 		switch {
+		case len(s.owed) == 1 && s.owed[0].Endless && s.owed[0].begun:
+			w.pos, w.need = len(w.In), 1 // nothing that comes can be answered, but that the client leaves is to be seen
+			return protocols.More
 		case w.park:
 			return protocols.Park
 		case w.Overdue && !s.closing && w.amid():
@@ -266,7 +271,7 @@ func (w *work) upgrade(m *message, h *head) (name string, to protocols.Session) 
 func (w *work) received(m *message) {
 	m.received = true
 	m.End(w.Now)
-	if m.last {
+	if m.last = m.last || m.Endless; m.last {
 		w.s.closing = true
 	}
 }

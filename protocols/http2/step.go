@@ -184,8 +184,10 @@ func (w *work) compute() (more, heavy bool) {
 			heavy = true
 			continue
 		}
-		if !st.Work(w.ticket()) {
-			w.park = true
+		if st.Endless && w.Leaving {
+			st.Finish()
+		} else if !st.Work(w.ticket()) {
+			w.park = w.park || !st.Endless
 			continue
 		}
 		if st.State == rest.Waiting {

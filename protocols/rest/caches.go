@@ -50,7 +50,7 @@ func (x *Exchange) caches() {
 
 // Actions on a cache that Infinispan has and this server has not yet.
 var (
-	getActions  = []string{"listen", "search"}
+	getActions  = []string{"search"}
 	postActions = []string{
 		"assign-alias", "search", "deleteByQuery", "set-availability", "enable-rebalancing",
 		"disable-rebalancing", "initialize", "sync-data", "disconnect-source",
@@ -66,7 +66,7 @@ func (x *Exchange) aCache(name []byte, action string) {
 	case mGet:
 		switch action {
 		case "", "details", "config", "stats", "size", "keys", "entries", "health", "distribution", "get-availability",
-			"get-mutable-attributes", "get-mutable-attribute":
+			"get-mutable-attributes", "get-mutable-attribute", "listen":
 		default:
 			x.unknown(action, getActions)
 			return
@@ -126,6 +126,8 @@ func (x *Exchange) aCache(name []byte, action string) {
 		x.size(name)
 	case action == "keys" || action == "entries":
 		x.listing(name, action == "entries")
+	case action == "listen":
+		x.listen(name)
 	case action == "clear":
 		x.clear(name)
 	case action == "get-mutable-attribute" || action == "set-mutable-attribute":

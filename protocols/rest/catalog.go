@@ -6,6 +6,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/latticed/latticed/conf/infinispan"
+	"github.com/latticed/latticed/grid"
 	"github.com/latticed/latticed/protocols/media"
 )
 
@@ -18,6 +19,8 @@ type Catalog interface {
 	Create(name string, c *infinispan.Cache, volatile bool) error
 	Change(name string, change func(was *infinispan.Cache) (*infinispan.Cache, error)) error
 	Remove(name string) error
+	// Watch has the connection woken (grid.Late.Wake) after every change, until stop is called. A *Refusal: too many do.
+	Watch(t grid.Ticket) (stop func(), err error)
 }
 
 // Cache is one cache of a Catalog.
@@ -61,6 +64,8 @@ func (fixed) Change(string, func(*infinispan.Cache) (*infinispan.Cache, error)) 
 func (fixed) Remove(string) error {
 	return &Refusal{fasthttp.StatusBadRequest, "the cache default is always there"}
 }
+
+func (fixed) Watch(grid.Ticket) (func(), error) { return func() {}, nil }
 
 // Storable tells whether entries can be stored as a configuration says.
 func Storable(c *infinispan.Cache) error {

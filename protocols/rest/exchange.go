@@ -44,6 +44,9 @@ type Exchange struct {
 	Length int
 	// Partial: Body is not all. When it is sent, Resume has x make the next part; Length is -1.
 	Partial bool
+	// Endless: the answer goes on until the client leaves. While it has nothing to tell, Work returns false and the connection
+	// is woken; it need not Park. Nothing can be answered behind it. Finish ends it when the node stops.
+	Endless bool
 	// Heavy: Work takes longer than others on an event loop should wait.
 	Heavy bool
 	// Broken: what was promised cannot be sent. The framing shows it as it can, at worst by closing the connection.
@@ -93,6 +96,8 @@ type Exchange struct {
 	work func(x *Exchange, t grid.Ticket) bool // what Working does, but for hashing; false: Park
 	list *list                                 // a listing that is being made
 
+	events *stream // events that are being told
+
 	squeeze *squeeze               // a large value that is being compressed
 	large   func(x *Exchange) bool // decides, before a large value is read, whether it is wanted whole in x.in; nil: it is not
 	whole   bool
@@ -118,7 +123,7 @@ func (x *Exchange) Reset(s *Service, peer *Peer) {
 	x.Res.DisableNormalizing()
 	x.Res.SetNoDefaultContentType(true)
 	x.s, x.peer = s, peer
-	x.State, x.Alone, x.Length, x.Seq, x.Partial, x.Broken, x.Heavy = Receiving, false, 0, 0, false, false, false
+	x.State, x.Alone, x.Length, x.Seq, x.Partial, x.Broken, x.Heavy, x.Endless = Receiving, false, 0, 0, false, false, false, false
 	x.Began, x.Sent, x.start, x.got, x.name, x.key = time.Time{}, 0, grid.Time{}, 0, nil, nil
 	x.head, x.has, x.twice, x.meth = 0, 0, 0, mOther
 	x.cache, x.then, x.ended, x.tries, x.work = nil, nil, nil, 0, nil
@@ -151,6 +156,10 @@ func (x *Exchange) Release() {
 		x.list.release()
 		x.list = nil
 	}
+	if x.events != nil {
+		x.events.release()
+		x.events = nil
+	}
 	if x.squeeze != nil {
 		x.s.squeezes.put(x.squeeze)
 		x.squeeze = nil
@@ -181,6 +190,9 @@ func (x *Exchange) Kept() int {
 	n := baseKept + 2*x.head + cap(x.in) + cap(x.out)
 	if x.list != nil {
 		n += cap(x.list.page.Mem) + cap(x.list.page.Entries)*int(unsafe.Sizeof(grid.Entry{})) + cap(x.list.part)
+	}
+	if x.events != nil {
+		n += x.events.kept()
 	}
 	if x.squeeze != nil {
 		n += int(x.squeeze.cost) + x.squeeze.buf.Cap()

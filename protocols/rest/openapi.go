@@ -24,9 +24,10 @@ type operation struct {
 }
 
 const (
-	jsonKind = "application/json"
-	textKind = "text/plain"
-	anyKind  = "*/*"
+	jsonKind  = "application/json"
+	textKind  = "text/plain"
+	eventKind = "text/event-stream"
+	anyKind   = "*/*"
 
 	reading = "Accept If-Match If-None-Match If-Modified-Since If-Unmodified-Since Cache-Control Key-Content-Type"
 	writing = "Content-Type Key-Content-Type If-Match If-None-Match timeToLiveSeconds maxIdleTimeSeconds flags Memcached-Flags"
@@ -53,6 +54,9 @@ var operations = []operation{
 	{verbs: "GET", path: "/rest/v3/caches/{cache}/_size", about: "How many entries there are.", ok: 200, kind: jsonKind},
 	{verbs: "GET", path: "/rest/v3/caches/{cache}/keys", about: "All keys.", ok: 200, kind: jsonKind, query: "limit batch"},
 	{verbs: "GET", path: "/rest/v3/caches/{cache}/entries", about: "All entries.", ok: 200, kind: jsonKind, query: "limit batch metadata content-negotiation"},
+	{verbs: "GET", path: "/rest/v3/caches/{cache}/_listen", about: "What happens to entries, as it happens.", ok: 200, kind: eventKind, query: "includeCurrentState", fields: "Accept"},
+	{verbs: "GET", path: "/rest/v3/container/_listen", about: "What happens to caches, as it happens.", ok: 200, kind: eventKind, query: "includeCurrentState pretty", fields: "Accept"},
+	{verbs: "GET", path: "/rest/v3/container/config/_listen", about: "What happens to caches, as it happens.", ok: 200, kind: eventKind, query: "includeCurrentState pretty", fields: "Accept"},
 	{verbs: "GET", path: "/rest/v3/caches/{cache}/_health", about: "Whether the cache is well.", ok: 200, kind: textKind},
 	{verbs: "GET", path: "/rest/v3/caches/{cache}/_distribution", about: "Where the entries are.", ok: 200, kind: jsonKind},
 	{verbs: "GET", path: "/rest/v3/caches/{cache}/_availability", about: "Whether the cache can be used.", ok: 200, kind: textKind},
@@ -76,8 +80,8 @@ var operations = []operation{
 	{verbs: "GET", path: "/rest/v2/caches", about: "Names of all caches, or what is known about them.", ok: 200, kind: jsonKind, actions: " detailed"},
 	{verbs: "POST", path: "/rest/v2/caches", about: "Convert or compare configurations.", ok: 200, kind: anyKind, actions: "convert toJSON compare", body: "document", fields: "Accept"},
 	{verbs: "GET", path: "/rest/v2/caches/{cache}", about: "A cache, its parts, and its entries.", ok: 200, kind: anyKind,
-		actions: " config stats size keys entries health distribution get-availability get-mutable-attributes get-mutable-attribute",
-		query:   "limit batch metadata content-negotiation full pretty attribute-name", fields: "Accept"},
+		actions: " listen config stats size keys entries health distribution get-availability get-mutable-attributes get-mutable-attribute",
+		query:   "includeCurrentState limit batch metadata content-negotiation full pretty attribute-name", fields: "Accept"},
 	{verbs: "HEAD", path: "/rest/v2/caches/{cache}", about: "Whether there is such a cache.", ok: 204},
 	{verbs: "POST", path: "/rest/v2/caches/{cache}", about: "Make a cache, or do something with one.", ok: 200,
 		actions: " clear stats-reset set-mutable-attribute", query: "template attribute-name attribute-value", body: "document", fields: "flags"},
@@ -87,13 +91,15 @@ var operations = []operation{
 	{verbs: "HEAD", path: "/rest/v2/caches/{cache}/{key}", about: "An entry without its value.", ok: 200, query: "extended", fields: reading},
 	{verbs: "PUT POST", path: "/rest/v2/caches/{cache}/{key}", about: "Store an entry; by POST only where there is none.", ok: 204, body: "bytes", fields: writing},
 	{verbs: "DELETE", path: "/rest/v2/caches/{cache}/{key}", about: "Remove an entry.", ok: 204, fields: "If-Match If-None-Match Key-Content-Type"},
-	{verbs: "GET", path: "/rest/v2/container", about: "What is known about the node and its caches.", ok: 200, kind: jsonKind},
+	{verbs: "GET", path: "/rest/v2/container", about: "What is known about the node and its caches, or what happens to caches.", ok: 200, kind: anyKind, actions: " listen", query: "includeCurrentState pretty", fields: "Accept"},
+	{verbs: "GET", path: "/rest/v2/container/config", about: "What happens to caches, as it happens.", ok: 200, kind: eventKind, actions: "listen", query: "includeCurrentState pretty", fields: "Accept"},
 	{verbs: "GET HEAD", path: "/rest/v2/container/health", about: "The health of everything.", ok: 200, kind: jsonKind},
 	{verbs: "GET HEAD", path: "/rest/v2/container/health/status", about: "The health in a word.", ok: 200, kind: textKind},
 	{verbs: "GET", path: "/rest/v2/container/stats", about: "Statistics of all caches together.", ok: 200, kind: jsonKind},
 	{verbs: "GET", path: "/rest/v2/container/cache-configs", about: "The configurations of all caches and templates.", ok: 200, kind: jsonKind},
 	{verbs: "GET", path: "/rest/v2/container/cache-configs/templates", about: "What caches can be made of by name.", ok: 200, kind: jsonKind},
-	{verbs: "GET", path: "/rest/v2/cache-managers/{manager}", about: "What is known about the node and its caches.", ok: 200, kind: jsonKind},
+	{verbs: "GET", path: "/rest/v2/cache-managers/{manager}", about: "What is known about the node and its caches, or what happens to caches.", ok: 200, kind: anyKind, actions: " listen", query: "includeCurrentState pretty", fields: "Accept"},
+	{verbs: "GET", path: "/rest/v2/cache-managers/{manager}/config", about: "What happens to caches, as it happens.", ok: 200, kind: eventKind, actions: "listen", query: "includeCurrentState pretty", fields: "Accept"},
 	{verbs: "GET", path: "/rest/v2/cache-managers/{manager}/caches", about: "What is known about all caches.", ok: 200, kind: jsonKind},
 	{verbs: "GET HEAD", path: "/rest/v2/cache-managers/{manager}/health", about: "The health of everything.", ok: 200, kind: jsonKind},
 	{verbs: "GET HEAD", path: "/rest/v2/cache-managers/{manager}/health/status", about: "The health in a word.", ok: 200, kind: textKind},
@@ -118,7 +124,7 @@ var schemas = map[string]any{
 	"limit": m{"type": "integer"}, "batch": m{"type": "integer"}, "Memcached-Flags": m{"type": "integer", "minimum": 0, "maximum": 1<<32 - 1},
 	"timeToLiveSeconds": m{"type": "integer"}, "maxIdleTimeSeconds": m{"type": "integer"},
 	"metadata": m{"type": "boolean"}, "content-negotiation": m{"type": "boolean"}, "full": m{"type": "boolean"}, "pretty": m{"type": "boolean"},
-	"ignoreMutable": m{"type": "boolean"}, "template": m{"type": "string", "enum": infinispan.Templates},
+	"ignoreMutable": m{"type": "boolean"}, "includeCurrentState": m{"type": "boolean"}, "template": m{"type": "string", "enum": infinispan.Templates},
 }
 
 type m = map[string]any
@@ -194,6 +200,9 @@ func (o *operation) document(verb string) m {
 	}
 	if o.actions != "" && o.ok == fasthttp.StatusOK && verb == "POST" {
 		answers["204"] = m{"description": "It is done."}
+	}
+	if strings.HasSuffix(o.path, "/container/config") || strings.HasSuffix(o.path, "}/config") && strings.Contains(o.path, "managers") {
+		answers["501"] = m{"description": "The configuration itself is not told yet."}
 	}
 	if strings.HasSuffix(o.path, "/login") {
 		answers["501"] = m{"description": "Nobody has to log in."}

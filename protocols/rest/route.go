@@ -167,6 +167,8 @@ func (x *Exchange) v3(s [][]byte, t grid.Ticket) {
 		default:
 			x.text(fasthttp.StatusMethodNotAllowed, notAllowed)
 		}
+	case first == "container" && x.meth == mGet && (len(s) == 2 && part(s, 1) == "_listen" || len(s) == 3 && part(s, 1) == "config" && part(s, 2) == "_listen"):
+		x.listenCaches()
 	case first == "openapi" && len(s) == 1:
 		x.describeAll()
 	case (first == "_cache-config-convert" || first == "_cache-config-compare") && len(s) == 1:

@@ -50,7 +50,9 @@ func (x *Exchange) container(sub [][]byte) {
 		x.text(fasthttp.StatusMethodNotAllowed, notAllowed)
 	case len(sub) == 0 && get && action == "":
 		x.containerInfo()
-	case len(sub) == 0 && get && action != "listen":
+	case get && (len(sub) == 0 || len(sub) == 1 && first == "config") && action == "listen":
+		x.listenCaches()
+	case len(sub) == 0 && get:
 		x.text(fasthttp.StatusBadRequest, unknownAction)
 	case len(sub) == 0 && x.meth == mPost && !slices.Contains([]string{"shutdown", "enable-rebalancing", "disable-rebalancing"}, action):
 		x.text(fasthttp.StatusBadRequest, unknownAction)

@@ -94,6 +94,15 @@ POST ~/caches/c?action=set-mutable-attribute&attribute-name=memory.max-count&att
 POST ~/caches/c?action=set-mutable-attribute&attribute-name=memory.max-count -> 400 ISPN012040: Missing required argument 'attribute-value'
 POST ~/caches/none?action=set-mutable-attribute&attribute-name=memory.max-count&attribute-value=1 -> 404 ISPN012010
 GET ~/caches/y?action=get-mutable-attribute&attribute-name=memory.max-count -> 200 "300"
+POST ~/caches/local?action=assign-alias&alias=y -> 200
+GET ~/caches/y?action=get-mutable-attribute&attribute-name=memory.max-count -> 200 "-1"
+GET ~/caches/local?action=get-mutable-attribute&attribute-name=aliases -> 200 "y"
+GET ~/caches/c?action=get-mutable-attribute&attribute-name=aliases -> 200 "x"
+POST ~/caches/local?action=assign-alias&alias=y -> 200
+POST ~/caches/local?action=assign-alias&alias=none -> 400 ISPN000436: Cache 'none' has been requested
+POST ~/caches/local?action=assign-alias&alias=c -> 400 ISPN000438
+POST ~/caches/local?action=assign-alias -> 400 ISPN012040: Missing required argument 'alias'
+POST ~/caches/none?action=assign-alias&alias=y -> 404 ISPN012010
 POST ~/caches?action=convert [Content-Type: application/json] [Accept: application/xml] <- {"localCache":{"statistics":"yes"}} -> 200 <local-cache statistics="true"></local-cache>
 POST ~/caches?action=toJSON [Content-Type: application/xml] <- <local-cache/> -> 200 {"local-cache":{}}
 POST ~/caches?action=convert [Content-Type: application/json] [Accept: image/png] <- {} -> 406
@@ -118,6 +127,8 @@ GET ~/caches/c/config/attributes/memory.max-count -> 200 "200"
 GET ~/caches/c/config/attributes/nope -> 400 ISPN000960
 POST ~/caches/c/config/attributes/memory.max-count?attribute-value=300 -> 200
 GET ~/caches/c/config/attributes/memory.max-count -> 200 "300"
+POST ~/caches/local/_assign-alias?alias=other -> 200
+GET ~/caches/other/config -> 200 {"local":{"local-cache":{"aliases":["other"],
 POST ~/_cache-config-convert [Content-Type: application/yaml] <- {localCache: {}} -> 200 {"local-cache":{}}
 GET ~/caches/c/_stats -> 200 {"time_since_start":
 POST ~/caches/c/_stats-reset -> 204

@@ -9,7 +9,7 @@ import (
 // Mutable is an attribute that can be changed while the cache is in use.
 type Mutable struct {
 	Path    string
-	Type    string   // as Infinispan calls it: boolean, int, long, timequantity, string or set
+	Type    string   // as Infinispan calls it: boolean, long, timequantity, string or set
 	Choices []string // empty: anything of the type
 }
 

@@ -253,6 +253,40 @@ func (c *Catalog) Change(name string, change func(was *infinispan.Cache) (*infin
 	return kept
 }
 
+// Assign implements rest.Catalog.
+func (c *Catalog) Assign(alias, name string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := c.roster.Load()
+	name = r.real(name)
+	to, ok := r.caches[name]
+	from, has := r.caches[r.others[alias]]
+	switch {
+	case !ok:
+		return rest.ErrNoCache
+	case r.caches[alias].Config != nil:
+		return refuse(400, "ISPN000438: %s is the name of a cache", alias)
+	case !has:
+		return refuse(400, "ISPN000436: Cache '%s' has been requested, but no matching cache configuration exists", alias)
+	case from.Name == name:
+		return nil
+	}
+	caches := maps.Clone(r.caches)
+	var err error
+	left := slices.DeleteFunc(from.Config.Aliases(), func(a string) bool { return a == alias })
+	if from.Config, err = from.Config.With("aliases", strings.Join(left, " ")); err != nil {
+		return refuse(400, "%v", err)
+	}
+	if to.Config, err = to.Config.With("aliases", strings.Join(append(to.Config.Aliases(), alias), " ")); err != nil {
+		return refuse(400, "%v", err)
+	}
+	caches[from.Name], caches[name] = from, to
+	if err = c.keep(caches); err == nil || errors.Is(err, errUnsure) {
+		c.show(r.with(caches))
+	}
+	return err
+}
+
 // Remove implements rest.Catalog.
 func (c *Catalog) Remove(name string) error {
 	c.mu.Lock()

@@ -78,7 +78,7 @@ POST /rest/v2/caches/default?action=set-availability 501
 GET /rest/v2/caches/default?action=get-mutable-attributes 200
 GET /rest/v2/caches/default?action=get-mutable-attribute 400
 POST /rest/v2/caches/default?action=set-mutable-attribute 400
-POST /rest/v2/caches/default?action=assign-alias   501
+POST /rest/v2/caches/default?action=assign-alias   400
 GET /rest/v2/caches/default?action=listen          200
 GET /rest/v2/caches/default?action=search          501
 POST /rest/v2/caches/default?action=search         501
@@ -203,6 +203,7 @@ GET /rest/v3/openapi                               200
 POST /rest/v3/openapi                              405
 POST /rest/v3/mcp                                  501
 GET /rest/v3/caches/c                              405
+POST /rest/v3/caches/default/_assign-alias         400
 PUT /rest/v3/container/stats                       405
 PUT /rest/v2/cluster/members                       405
 PUT /rest/v3/caches/default/_availability          405

@@ -52,7 +52,7 @@ func (x *Exchange) caches() {
 var (
 	getActions  = []string{"search"}
 	postActions = []string{
-		"assign-alias", "search", "deleteByQuery", "set-availability", "enable-rebalancing",
+		"search", "deleteByQuery", "set-availability", "enable-rebalancing",
 		"disable-rebalancing", "initialize", "sync-data", "disconnect-source",
 	}
 )
@@ -87,7 +87,7 @@ func (x *Exchange) aCache(name []byte, action string) {
 	case mPost:
 		switch action {
 		case "clear", "stats-reset":
-		case "", "set-mutable-attribute":
+		case "", "set-mutable-attribute", "assign-alias":
 			changes = true
 		default:
 			x.unknown(action, postActions)
@@ -130,6 +130,8 @@ func (x *Exchange) aCache(name []byte, action string) {
 		x.listen(name)
 	case action == "clear":
 		x.clear(name)
+	case action == "assign-alias":
+		x.assignAlias(string(name))
 	case action == "get-mutable-attribute" || action == "set-mutable-attribute":
 		path, ok := x.attributeName()
 		switch {

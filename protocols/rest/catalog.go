@@ -19,6 +19,7 @@ type Catalog interface {
 	Create(name string, c *infinispan.Cache, volatile bool) error
 	Change(name string, change func(was *infinispan.Cache) (*infinispan.Cache, error)) error
 	Remove(name string) error
+	Assign(alias, name string) error // moves an alias from the cache that has it
 	// Watch has the connection woken (grid.Late.Wake) after every change, until stop is called. A *Refusal: too many do.
 	Watch(t grid.Ticket) (stop func(), err error)
 }
@@ -65,6 +66,7 @@ func (fixed) Remove(string) error {
 	return &Refusal{fasthttp.StatusBadRequest, "the cache default is always there"}
 }
 
+func (fixed) Assign(string, string) error       { return errFixed }
 func (fixed) Watch(grid.Ticket) (func(), error) { return func() {}, nil }
 
 // Storable tells whether entries can be stored as a configuration says.

@@ -163,6 +163,20 @@ func (x *Exchange) removeCache(name string) {
 	x.apart(x.s.opt.MaxContent, func(x *Exchange) { x.changed(x.s.opt.Catalog.Remove(name)) })
 }
 
+// assignAlias moves an alias to a cache.
+func (x *Exchange) assignAlias(name string) {
+	v, given, err := x.t.param("alias")
+	switch {
+	case err != nil:
+		x.plain(fasthttp.StatusBadRequest)
+	case !given || len(v) == 0:
+		x.text(fasthttp.StatusBadRequest, "ISPN012040: Missing required argument 'alias'")
+	default:
+		alias := string(v)
+		x.apart(x.s.opt.MaxContent, func(x *Exchange) { x.changed(x.s.opt.Catalog.Assign(alias, name)) })
+	}
+}
+
 // setAttribute changes one attribute of a cache.
 func (x *Exchange) setAttribute(name, path string) {
 	values, err := x.t.params("attribute-value")

@@ -2,6 +2,7 @@ package daemon_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -12,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/rs/zerolog"
 
 	"github.com/latticed/latticed/daemon"
 	"github.com/latticed/latticed/daemon/daemontest"
@@ -93,6 +96,44 @@ func encrypted(t *testing.T, d *daemon.Daemon, path, yaml string, first *x509.Ce
 	}
 	d.Reload(c)
 	secured(second)
+}
+
+// TestBadCertificateOnReload has the file of a certificate be garbage, cut, gone, or without its key when it is read again: that
+// is logged, and the one from before goes on.
+func TestBadCertificateOnReload(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cert.pem")
+	first := pemFile(t, path)
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := daemontest.Configure(t, daemontest.AnyPort+"  tls: {certificates: ["+path+"]}\n")
+	var log bytes.Buffer
+	d, err := daemon.Start(daemon.Options{Config: c, Version: "test", Log: zerolog.New(&log)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Stop(context.Background())
+	cert, _, _ := bytes.Cut(good, []byte("-----BEGIN PRIVATE"))
+	for name, content := range map[string][]byte{
+		"garbage": []byte("\x00garbage"), "empty": nil, "cut": good[:len(good)/2], "no key": cert, "gone": []byte("gone"),
+	} {
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if name == "gone" {
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+		}
+		log.Reset()
+		d.Reload(c)
+		if got := log.String(); !strings.Contains(got, `"level":"error"`) || !strings.Contains(got, path) {
+			t.Errorf("%s: logged %q", name, got)
+		}
+		nc := tls.Client(daemontest.Dial(t, d), trusting(first))
+		daemontest.Ask(t, nc, "mn\r\n", "MN\r\n")
+	}
 }
 
 // TestTLSBesideClearText serves both on one port.

@@ -115,6 +115,9 @@ func TestAnswers(t *testing.T) {
 		"maxIdleTimeSeconds: 50\nlastUsed: 1700000000000\nExpires: Tue, 14 Nov 2023 22:14:10 GMT\nCache-Control: max-age=50\nContent-Length: 2\n\nv1")
 	agedNotModified := strings.Replace(notModified, "\n\n", "\nExpires: Tue, 14 Nov 2023 22:23:20 GMT\nCache-Control: max-age=600\n\n", 1)
 	f(aged+get("k", "If-None-Match: 1461965704"), stored+agedNotModified)
+	for _, ignored := range []string{"1.5", "0.5", "10s", "", "99999999999999999999"} {
+		f(put("k", "v1", text, "timeToLiveSeconds: "+ignored, "maxIdleTimeSeconds: "+ignored)+get("k"), stored+whole)
+	}
 	f(put("k", "v1", text, "timeToLiveSeconds: abc", "maxIdleTimeSeconds: -1")+get("k"), stored+whole)
 	f(aged+get("k", "If-Modified-Since: Thu, 01 Jan 2099 00:00:00 GMT"), stored+agedNotModified)
 	f(aged+get("k", "If-Unmodified-Since: Sat, 01 Jan 2000 00:00:00 GMT"),

@@ -52,21 +52,22 @@ func (d *Daemon) Freeze(path string) (err error) {
 		if err != nil {
 			_ = f.Close()
 			_ = os.Remove(f.Name())
+			err = fmt.Errorf("warm restart: %w; entries are not saved, and the next start is without them", err)
 		}
 	}()
 	began := time.Now()
 	n, err := d.store.Save(f, d.clock.Now())
+	if err == nil {
+		err = f.Sync()
+	}
+	if err == nil {
+		err = f.Close()
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
 	if err != nil {
-		return fmt.Errorf("warm restart: %w", err)
-	}
-	if err := f.Sync(); err != nil {
-		return fmt.Errorf("warm restart: %w", err)
-	}
-	if err := f.Close(); err != nil {
-		return fmt.Errorf("warm restart: %w", err)
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return fmt.Errorf("warm restart: %w", err)
+		return err
 	}
 	if dir, err := os.Open(filepath.Dir(path)); err == nil {
 		_ = dir.Sync() // where the system knows that

@@ -9,7 +9,10 @@ import (
 	"github.com/latticed/latticed/grid/store"
 )
 
-const benchEntries = 1 << 20
+const (
+	benchEntries = 1 << 20
+	manyEntries  = 5_000_000 // far more than processors keep
+)
 
 // appendKey makes a key of 16 bytes without touching memory that is not in the cache.
 func appendKey(to []byte, n uint64) []byte {
@@ -20,13 +23,13 @@ func appendKey(to []byte, n uint64) []byte {
 	return to
 }
 
-func filled(b testing.TB) grid.Cache {
+func filled(b testing.TB, entries uint64) grid.Cache {
 	c, err := newStore(b, store.Options{Limit: 4 << 30}).Open("", grid.Principal{})
 	if err != nil {
 		b.Fatal(err)
 	}
 	bt := grid.NewBatch(1 << 16)
-	for i := range uint64(benchEntries) {
+	for i := range entries {
 		bt.Reset()
 		*bt.Add() = grid.Op{Kind: grid.Put, Key: appendKey(nil, i), Value: make([]byte, 32)}
 		c.Do(bt)
@@ -35,8 +38,14 @@ func filled(b testing.TB) grid.Cache {
 }
 
 // BenchmarkGet looks up random keys among a million; compare with BenchmarkMap.
-func BenchmarkGet(b *testing.B) {
-	c := filled(b)
+func BenchmarkGet(b *testing.B) { benchmarkGet(b, benchEntries) }
+
+// BenchmarkGetMany looks them up among so many that each look-up waits for memory: batches, whose ops wait together, are to be
+// at least twice as fast as single ops.
+func BenchmarkGetMany(b *testing.B) { benchmarkGet(b, manyEntries) }
+
+func benchmarkGet(b *testing.B, entries uint64) {
+	c := filled(b, entries)
 	var keys [32][16]byte
 	for _, size := range []int{1, 4, 16, 32} {
 		b.Run(fmt.Sprint("batch", size), func(b *testing.B) {
@@ -46,7 +55,7 @@ func BenchmarkGet(b *testing.B) {
 				bt.Reset()
 				for j := range size {
 					op := bt.Add()
-					op.Kind, op.Ask, op.Key = grid.Get, grid.WantValue, appendKey(keys[j][:0], rand.Uint64N(benchEntries))
+					op.Kind, op.Ask, op.Key = grid.Get, grid.WantValue, appendKey(keys[j][:0], rand.Uint64N(entries))
 				}
 				if n := c.Do(bt); n != size || bt.Res[0].Code != grid.OK {
 					b.Fatalf("Do: %d, code %d", n, bt.Res[0].Code)
@@ -58,7 +67,7 @@ func BenchmarkGet(b *testing.B) {
 
 // BenchmarkPut overwrites random keys with values of the same size.
 func BenchmarkPut(b *testing.B) {
-	c := filled(b)
+	c := filled(b, benchEntries)
 	var keys [32][16]byte
 	value := make([]byte, 32)
 	bt := grid.NewBatch(1 << 16)

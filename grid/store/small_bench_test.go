@@ -1,18 +1,23 @@
 package store_test
 
 import (
+	"fmt"
 	"math/rand/v2"
+	"runtime"
+	"sync"
 	"testing"
 
 	"github.com/latticed/latticed/grid"
 	"github.com/latticed/latticed/grid/store"
 )
 
-// BenchmarkSmall reads and overwrites 2,048 entries in batches of 32: what the engine costs when memory does not.
+// BenchmarkSmall reads and overwrites 2,048 entries in batches of 32, by 1 to as many goroutines as there are processors: what
+// the engine costs when memory does not, and how that scales. ns/op is of the wall clock, for all goroutines together.
 func BenchmarkSmall(b *testing.B) {
+	const entries, batch = 2048, 32
 	c := newStore(b, store.Options{Limit: 256 << 20})
 	bt := grid.NewBatch(1 << 16)
-	var keys [2048][16]byte
+	var keys [entries][16]byte
 	v := make([]byte, 32)
 	for i := range keys {
 		appendKey(keys[i][:0], rand.Uint64())
@@ -20,23 +25,36 @@ func BenchmarkSmall(b *testing.B) {
 		*bt.Add() = grid.Op{Kind: grid.Put, Key: keys[i][:], Value: v}
 		c.Do(bt)
 	}
-	for _, kind := range []grid.Kind{grid.Get, grid.Put} {
-		b.Run(map[grid.Kind]string{grid.Get: "get", grid.Put: "put"}[kind], func(b *testing.B) {
-			b.ReportAllocs()
-			x := 0
-			for i := 0; i < b.N; i += 32 {
-				bt.Reset()
-				for range 32 {
-					op := bt.Add()
-					op.Kind, op.Ask, op.Key = kind, grid.WantValue, keys[x&2047][:]
-					if kind == grid.Put {
-						op.Value = v
-						op.Ask = 0
-					}
-					x += 7
+	run := func(kind grid.Kind, x, n int) {
+		bt := grid.NewBatch(1 << 16)
+		for ; n > 0; n -= batch {
+			bt.Reset()
+			for range batch {
+				op := bt.Add()
+				op.Kind, op.Key = kind, keys[x%entries][:]
+				if kind == grid.Put {
+					op.Value = v
+				} else {
+					op.Ask = grid.WantValue
 				}
-				c.Do(bt)
+				x += 7
 			}
-		})
+			c.Do(bt)
+		}
+	}
+	for _, kind := range []grid.Kind{grid.Get, grid.Put} {
+		for workers := 1; ; workers = min(2*workers, runtime.NumCPU()) {
+			b.Run(fmt.Sprintf("%s/%d", map[grid.Kind]string{grid.Get: "get", grid.Put: "put"}[kind], workers), func(b *testing.B) {
+				b.ReportAllocs()
+				var all sync.WaitGroup
+				for w := range workers {
+					all.Go(func() { run(kind, w*entries/workers, b.N/workers) })
+				}
+				all.Wait()
+			})
+			if workers == runtime.NumCPU() {
+				break
+			}
+		}
 	}
 }

@@ -125,17 +125,22 @@ func (r *runner) installed(kind string, names []string, make func(dir string) er
 	return dir, os.WriteFile(done, nil, 0o644)
 }
 
+// virtual returns a folder with a virtual environment that has what a file of clients locks.
+func (r *runner) virtual(kind, locked string) (string, error) {
+	return r.installed(kind, []string{locked}, func(dir string) error {
+		if _, err := command(dir, nil, "python3", "-m", "venv", "venv"); err != nil {
+			return err
+		}
+		_, err := within(10*time.Minute, dir, nil, "venv/bin/python", "-m", "pip", "install", "-q", "--require-hashes", "-r", locked)
+		return err
+	})
+}
+
 // python runs a scenario in a virtual environment with what clients/requirements.txt locks; pip-compile --generate-hashes
 // --allow-unsafe makes it from requirements.in.
 func python(name string) func(*runner, string) (int, error) {
 	return func(r *runner, addr string) (int, error) {
-		dir, err := r.installed("python", []string{"requirements.txt"}, func(dir string) error {
-			if _, err := command(dir, nil, "python3", "-m", "venv", "venv"); err != nil {
-				return err
-			}
-			_, err := within(10*time.Minute, dir, nil, "venv/bin/python", "-m", "pip", "install", "-q", "--require-hashes", "-r", "requirements.txt")
-			return err
-		})
+		dir, err := r.virtual("python", "requirements.txt")
 		if err != nil {
 			return 0, err
 		}

@@ -82,6 +82,7 @@ var suites = []suite{
 	{"openssl", false, []string{"openssl"}, web(script("sh", "check_openssl.sh"))},
 	{"pymemcache-tls", false, pythonPackages, web(python("check_pymemcache_tls.py"))},
 	{"prometheus", true, []string{"prometheus"}, onSite(prometheus)},
+	{"schemathesis", true, pythonPackages, onSite(schemathesis)},
 	{"nginx-http", false, []string{"nginx"}, onSite(nginxWeb)},
 	{"haproxy-http", false, []string{"haproxy"}, onSite(haproxyWeb)},
 	{"haproxy-http-send-proxy", false, []string{"haproxy"}, sendProxyWeb("send-proxy")},

@@ -225,3 +225,27 @@ scrape_configs:
 		t.check("the process's own", has("count(process_resident_memory_bytes{job='latticed'})", "1"))
 	}, "prometheus", "--config.file=DIR/conf", "--storage.tsdb.path=DIR/data", "--web.listen-address="+front)
 }
+
+// schemathesis makes requests of the document that describes the REST interface, and judges the answers by it: 501 and 503
+// are answers, 500 is none. It counts the operations when nothing was wrong with any of them.
+func schemathesis(r *runner, s *site) (int, error) {
+	// pip-compile --generate-hashes --allow-unsafe makes schemathesis.txt from schemathesis.in.
+	dir, err := r.virtual("schemathesis", "schemathesis.txt")
+	if err != nil {
+		return 0, err
+	}
+	rules, err := files.ReadFile("clients/schemathesis.toml")
+	if err != nil {
+		return 0, err
+	}
+	if err := os.WriteFile(filepath.Join(s.dir, "schemathesis.toml"), rules, 0o644); err != nil {
+		return 0, err
+	}
+	out, err := within(10*time.Minute, s.dir, nil, filepath.Join(dir, "venv/bin/schemathesis"), "run", "http://"+s.addr+"/rest/v3/openapi",
+		"--max-examples", "10", "--seed", "1", "--request-timeout", "20", "--no-color")
+	found := regexp.MustCompile(`Tested: (\d+)`).FindStringSubmatch(out)
+	if err != nil || found == nil {
+		return 0, fmt.Errorf("%w\n%s", err, tail(out))
+	}
+	return strconv.Atoi(found[1])
+}

@@ -42,6 +42,7 @@ func benchCommand() *cobra.Command {
 	f.SortFlags = false
 	f.StringVar(&o.Addr, "addr", o.Addr, "server, HOST:PORT or unix:PATH")
 	f.StringVar(&o.Protocol, "protocol", o.Protocol, "one of "+strings.Join(bench.Protocols, ", "))
+	f.BoolVar(&o.TLS, "tls", false, "speak TLS, whatever the server's certificate is")
 	f.IntVar(&o.Conns, "connections", o.Conns, "connections")
 	f.IntVar(&o.Threads, "threads", o.Threads, "threads of the client")
 	f.IntVar(&o.Pipeline, "pipeline", o.Pipeline, "requests sent at once on a connection; with --rate, outstanding at most")

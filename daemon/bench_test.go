@@ -11,7 +11,7 @@ import (
 
 // What the load generator stores it gets back, in each protocol and shape, without a wrong reply.
 func TestBench(t *testing.T) {
-	d := daemontest.Boot(t, daemontest.AnyPort)
+	d := daemontest.Boot(t, "  listeners: [{address: '127.0.0.1:0', tls: {self-signed: true}}]\n")
 	f := func(name string, o bench.Options) {
 		t.Helper()
 		o.Addr, o.Conns, o.Keys, o.Duration = d.Addrs()[0].String(), 5, max(o.Keys, 20), 100*time.Millisecond
@@ -33,6 +33,8 @@ func TestBench(t *testing.T) {
 	f("multi-get", bench.Options{GetShare: 0.9, MultiGet: 50})
 	f("multi-get, meta", bench.Options{GetShare: 0.9, MultiGet: 50, Protocol: "meta"})
 	f("HTTP", bench.Options{GetShare: 0.5, Pipeline: 4, Protocol: "http"})
+	f("TLS", bench.Options{GetShare: 0.5, TLS: true})
+	f("TLS, pipeline", bench.Options{GetShare: 0.5, TLS: true, Pipeline: 16, ValueSize: bench.Fixed(1024)})
 	f("open loop", bench.Options{GetShare: 0.5, Rate: 1000})
 	f("large", bench.Options{GetShare: 0.5, ValueSize: bench.Fixed(900_000)})
 }

@@ -46,8 +46,10 @@ var allowed = map[string][]string{
 	"daemon/catalog":  {"conf/infinispan", "protocols/rest", "grid", "grid/store"},
 	"daemon/bench":    {},
 	"scripts/process": {},
-	"scripts/bench":   {"scripts/process", "daemon/bench"},
+	"scripts/bench":   {"scripts/bench/peers", "scripts/process", "daemon/bench"},
 	"scripts/soak":    {"scripts/process"},
+
+	"scripts/bench/peers": {},
 }
 
 // forTests are packages that only tests may import.
@@ -60,8 +62,8 @@ var only = map[string][]string{
 	"github.com/spf13/cobra":          {"daemon"},
 	"github.com/goccy/go-yaml":        {"conf"},
 	"github.com/rs/zerolog":           {"daemon"},
-	"github.com/valyala/fasthttp":     {"protocols/http1", "protocols/http2", "protocols/rest"},
-	"net/http":                        {"daemon"},
+	"github.com/valyala/fasthttp":     {"protocols/http1", "protocols/http2", "protocols/rest", "scripts/bench/peers"},
+	"net/http":                        {"daemon", "scripts/bench/peers"},
 	"crypto/tls":                      {"router", "daemon", "grid/link", "scripts/soak"},
 	"github.com/prometheus":           {"daemon/admin"},
 	"github.com/cespare/xxhash/v2":    {"grid/segment", "grid/store", "grid/gridtest"},

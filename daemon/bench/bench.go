@@ -9,6 +9,7 @@ package bench
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -26,6 +27,7 @@ import (
 type Options struct {
 	Addr      string  // host:port, or unix:PATH
 	Protocol  string  // one of Protocols
+	TLS       bool    // the certificate is not verified: what is measured is not trusted with anything
 	Conns     int     // connections
 	Threads   int     // epoll loops that share them
 	Pipeline  int     // requests sent at once; the next ones follow when all are answered. With a Rate: outstanding at most
@@ -214,10 +216,21 @@ func start(ctx context.Context, o Options, preload bool) (*Report, error) {
 			return nil, fmt.Errorf("bench: connect: %w", err)
 		}
 		conns = append(conns, c)
+		if !o.TLS {
+			continue
+		}
+		t := tls.Client(c, &tls.Config{InsecureSkipVerify: true})
+		conns[len(conns)-1] = t
+		handshake, cancel := context.WithTimeout(ctx, 10*time.Second)
+		err = t.HandshakeContext(handshake)
+		cancel()
+		if err != nil {
+			return nil, fmt.Errorf("bench: TLS: %w", err)
+		}
 	}
 
 	drive := epollDrive
-	if drive == nil || o.stream {
+	if drive == nil || o.stream || o.TLS {
 		drive = streamDrive
 	}
 	r.opened = r.now()

@@ -8,7 +8,7 @@ import (
 )
 
 // streamDrive runs lanes on one goroutine for each connection. They take turns at the thread's counts, so it is no
-// driver for speed: it is for systems without epoll.
+// driver for speed: it is for TLS, and for systems without epoll.
 func streamDrive(w *work, conns []net.Conn, lanes []lane) error {
 	var mu sync.Mutex
 	var wg sync.WaitGroup

@@ -1,4 +1,5 @@
-// Command bench compares latticed with a memcached found on this machine and writes docs/benchmarks.md: CPU for one
+// Command bench compares latticed with a memcached found on this machine, and by HTTP with nginx, Go's servers and an
+// Infinispan that it is shown, and writes docs/benchmarks.md: CPU for one
 // operation, operations a second, latencies, memory, hit ratios, each as a ratio with its spread, and the commands that
 // made them.
 //
@@ -22,6 +23,8 @@ import (
 	"regexp"
 	"syscall"
 	"time"
+
+	"github.com/latticed/latticed/scripts/bench/peers"
 )
 
 type options struct {
@@ -30,6 +33,7 @@ type options struct {
 	seconds           float64
 	scale             float64
 	only              string
+	infinispan        string
 }
 
 func main() {
@@ -41,7 +45,13 @@ func main() {
 	flag.Float64Var(&o.seconds, "seconds", 2, "length of a round")
 	flag.Float64Var(&o.scale, "scale", 1, "share of all numbers of entries and requests, for a try")
 	flag.StringVar(&o.only, "only", "", "regular expression of workload names to run; see the report")
+	flag.StringVar(&o.infinispan, "infinispan", os.Getenv("INFINISPAN"), "HOST:PORT,PID of an Infinispan server to compare with")
+	serve := flag.String("serve", "", "be a peer, fasthttp or net/http, at the address that follows")
 	flag.Parse()
+	if *serve != "" {
+		fmt.Fprintln(os.Stderr, "bench:", peers.Serve(*serve, flag.Arg(0), webPath, webValue()))
+		os.Exit(1)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, o); err != nil {
@@ -86,7 +96,7 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	c.doc = newDocument(c)
 	begin := time.Now()
-	for _, part := range []func() error{c.speed, c.large, c.entries, c.openLoop, c.idle, c.hitRatios} {
+	for _, part := range []func() error{c.speed, c.large, c.entries, c.openLoop, c.idle, c.tls, c.web, c.hitRatios} {
 		if perr := part(); perr != nil && ctx.Err() == nil { // the others may do better
 			say("FAILED: %v", perr)
 			c.doc.failed(perr)

@@ -49,8 +49,8 @@ Written by %s on %s. Do not edit: the next run replaces it.
 - server on CPU 0, client on CPU 1, both servers resident, each workload freshly preloaded
 - %d rounds or more of %.1f s for each server, taking turns; medians, and lowest to highest in brackets
 
-A ratio is latticed's number divided by memcached's in the same round. No absolute number here means anything on another
-machine, or on this one tomorrow. *Spread* is (highest - lowest) / median of the rounds, of latticed and of memcached; above
+A ratio is latticed's number divided by the peer's in the same round; the peer is memcached where a row names no other. No absolute number here means anything on another
+machine, or on this one tomorrow. *Spread* is (highest - lowest) / median of the rounds, of latticed and of the peer; above
 %.0f %%, of the number or of the CPU for one operation, there is no verdict.
 
 `, "`make bench`", time.Now().UTC().Format("2006-01-02"), strings.TrimSpace(string(version)), peer, cpuModel(), runtime.NumCPU(), kernel(),
@@ -84,6 +84,11 @@ func (d *document) command(name string, flags []string) {
 	d.commands = append(d.commands, fmt.Sprintf("%-13s taskset -c 1 latticed bench --addr ADDR --pid PID %s", name, strings.Join(flags, " ")))
 }
 
+// line notes a command of another load generator.
+func (d *document) line(name, command string) {
+	d.commands = append(d.commands, fmt.Sprintf("%-13s %s", name, command))
+}
+
 func (d *document) finish(took time.Duration) {
 	d.tail = fmt.Sprintf("The run took %s; load after it %s.\n", took.Round(time.Second), loadavg())
 }
@@ -92,7 +97,7 @@ func (d *document) finish(took time.Duration) {
 func (d *document) String() string {
 	var b strings.Builder
 	b.WriteString(d.head.String())
-	b.WriteString("| workload | what | latticed | memcached | ratio | spread | target | verdict | remarks |\n")
+	b.WriteString("| workload | what | latticed | peer | ratio | spread | target | verdict | remarks |\n")
 	b.WriteString("| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, r := range d.rows {
 		q, spread, ours, peer := "", "", "", ""

@@ -17,6 +17,7 @@ import (
 type server struct {
 	name    string
 	addr    string
+	port2   string // where HTTP/2 is spoken, if elsewhere
 	pid     int
 	command string           // as the report shows it
 	ours    *process.Process // nil for the peer
@@ -62,12 +63,14 @@ func (c *comparison) pair(oursMiB, peerMiB int) (ours, peer *server, err error) 
 	return ours, peer, nil
 }
 
-func (c *comparison) startOurs(memory int64) (*server, error) {
+// startOurs starts latticed; flags are more of its own.
+func (c *comparison) startOurs(memory int64, flags ...string) (*server, error) {
 	size := strconv.FormatInt(memory, 10)
 	if memory%(1<<20) == 0 {
 		size = strconv.FormatInt(memory>>20, 10) + "MiB"
 	}
 	command := []string{"taskset", "-c", "0", c.daemon, "--listen", "127.0.0.1:0", "--memory", size, "--max-connections", "10000"}
+	command = append(command, flags...)
 	p, err := process.Start(command...)
 	if err != nil {
 		return nil, fmt.Errorf("start latticed: %w", err)
@@ -76,15 +79,15 @@ func (c *comparison) startOurs(memory int64) (*server, error) {
 	return &server{name: "latticed", addr: p.Addr, pid: p.PID(), command: strings.Join(command, " "), ours: p}, nil
 }
 
-func (c *comparison) startPeer(mib int) (*server, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+// startPeer starts memcached; flags are more of its own.
+func (c *comparison) startPeer(mib int, flags ...string) (*server, error) {
+	addr, err := freeAddr()
 	if err != nil {
 		return nil, err
 	}
-	addr := ln.Addr().String()
 	_, port, _ := strings.Cut(addr, ":")
-	ln.Close()
 	shown := []string{"taskset", "-c", "0", "memcached", "-l", "127.0.0.1", "-p", "11211", "-t", "1", "-m", strconv.Itoa(mib), "-c", "10000"}
+	shown = append(shown, flags...)
 	command := append(append([]string(nil), shown...), c.asUser...)
 	command[3], command[7] = c.peer, port
 	cmd := exec.Command(command[0], command[1:]...)
@@ -92,15 +95,20 @@ func (c *comparison) startPeer(mib int) (*server, error) {
 		return nil, fmt.Errorf("start memcached: %w", err)
 	}
 	s := &server{name: "memcached", addr: addr, pid: cmd.Process.Pid, command: strings.Join(shown, " "), peer: cmd}
+	return s, s.await()
+}
+
+// await returns when the peer listens; if it does not, it is stopped.
+func (s *server) await() error {
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		conn, err := net.Dial("tcp", addr)
+		conn, err := net.Dial("tcp", s.addr)
 		if err == nil {
 			conn.Close()
-			return s, nil
+			return nil
 		}
 		if time.Now().After(end) {
 			s.stop()
-			return nil, fmt.Errorf("memcached does not listen: %w", err)
+			return fmt.Errorf("%s does not listen: %w", s.name, err)
 		}
 	}
 }
@@ -111,6 +119,9 @@ func (s *server) stop() {
 			s.ours.Kill()
 		}
 		return
+	}
+	if s.peer == nil {
+		return // it was there before
 	}
 	_ = s.peer.Process.Kill() // it holds nothing that must be kept
 	_ = s.peer.Wait()

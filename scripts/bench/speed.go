@@ -91,7 +91,7 @@ func (c *comparison) loads(oursMiB, peerMiB int, list []workload) error {
 	return nil
 }
 
-// compare runs w's rounds and adds its rows to the report.
+// compare preloads both servers and measures w.
 func (c *comparison) compare(w workload, ours, peer *server) error {
 	say("%s: preload", w.title)
 	for _, s := range []*server{ours, peer} {
@@ -99,18 +99,26 @@ func (c *comparison) compare(w workload, ours, peer *server) error {
 			return err
 		}
 	}
+	flags := append([]string{"--no-preload"}, w.flags...)
+	flags = append(flags, "--warmup", "300ms", "--duration", fmt.Sprintf("%.0fms", c.seconds*1000))
+	c.doc.command(w.name, flags)
+	return c.measure(w, ours, peer, func(s *server, round int) (*bench.Report, error) {
+		return c.load(s, append(flags, "--seed", strconv.Itoa(round))...)
+	})
+}
+
+// measure has rounds of load take turns and adds w's rows to the report.
+func (c *comparison) measure(w workload, ours, peer *server, load func(s *server, round int) (*bench.Report, error)) error {
 	movedBefore, err := ours.moved()
 	if err != nil {
 		return err
 	}
 	rounds := max(w.rounds, c.rounds)
-	flags := append([]string{"--no-preload"}, w.flags...)
-	flags = append(flags, "--warmup", "300ms", "--duration", fmt.Sprintf("%.0fms", c.seconds*1000))
 	load0 := loadavg()
 	var a, b []*bench.Report
 	for round := range rounds {
 		for _, s := range []*server{ours, peer} {
-			r, err := c.load(s, append(flags, "--seed", strconv.Itoa(round))...)
+			r, err := load(s, round)
 			if err != nil {
 				return err
 			}
@@ -130,7 +138,6 @@ func (c *comparison) compare(w workload, ours, peer *server) error {
 	if err != nil {
 		return err
 	}
-	c.doc.command(w.name, flags)
 	cost := func(r *bench.Report) float64 { return r.ServerMicros }
 	if w.unit == "" {
 		w.unit = "us/op"

@@ -173,3 +173,22 @@ func RSS(pid int) (int64, error) {
 	pages, err := strconv.ParseInt(string(bytes.Fields(statm)[1]), 10, 64)
 	return pages * int64(os.Getpagesize()), err
 }
+
+// CPU returns the CPU time that a process has used, to a hundredth of a second.
+func CPU(pid int) (time.Duration, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	// The command's name, in brackets, may hold anything; utime and stime are the 12th and 13th field behind it.
+	f := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	if len(f) < 13 {
+		return 0, fmt.Errorf("strange stat of process %d", pid)
+	}
+	user, err := strconv.ParseInt(string(f[11]), 10, 64)
+	if err != nil {
+		return 0, err
+	}
+	system, err := strconv.ParseInt(string(f[12]), 10, 64)
+	return time.Duration(user+system) * 10 * time.Millisecond, err
+}

@@ -44,6 +44,8 @@ type Env struct {
 	TLS    bool
 	Local  bool // the listener is reachable from this machine alone: a loopback address or a Unix socket
 	Admin  bool // what changes the server may be asked for on this listener
+	// Trusts tells whether an address is that of a proxy whose word on who asks is taken; nil: none is.
+	Trusts func(netip.Addr) bool
 	Limits Limits
 }
 

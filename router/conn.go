@@ -16,8 +16,8 @@ type Conn struct {
 	Env     protocols.Env
 	Session protocols.Session
 	Local   net.Addr
-	Held    int          // answers outstanding, as of the last Step; the driver's
-	Kept    int          // bytes that the session keeps, likewise
+	Held    int32        // answers outstanding, as of the last Step; the driver's
+	kept    uint32       // bytes that the session keeps, likewise
 	Last    atomic.Int64 // when it was last stepped, ms
 
 	hub      *Hub
@@ -152,10 +152,15 @@ func (c *Conn) Stepped(now int64) {
 	}
 }
 
+// Keeps says after a Step how many answers are outstanding and how many bytes the session keeps.
+func (c *Conn) Keeps(held, kept int) {
+	c.Held, c.kept = int32(held), uint32(min(kept, math.MaxUint32))
+}
+
 // Retain says that c keeps n bytes between Steps, beside what its session does. False: there is no room for them, and c is to
 // be closed. Only the driver calls it.
 func (c *Conn) Retain(n int) bool {
-	n = min(n+c.Kept, math.MaxUint32)
+	n = min(n+int(c.kept), math.MaxUint32)
 	more := n - int(c.retained)
 	if more == 0 {
 		return true

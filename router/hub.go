@@ -174,7 +174,7 @@ func (h *Hub) Admit(l *Listener, remote, local net.Addr) (c *Conn, say string, o
 		victim.Kill()
 	}
 	c.Env = protocols.Env{
-		Conn: id, Caches: h.Caches, Remote: addr, Local: l.Local, Admin: l.Admin, Limits: protocols.DefaultLimits,
+		Conn: id, Caches: h.Caches, Remote: addr, Local: l.Local, Admin: l.Admin, Trusts: l.Trusts, Limits: protocols.DefaultLimits,
 	}
 	c.Env.Waker = c
 	c.Session = open(l, c)
@@ -241,7 +241,7 @@ func (h *Hub) Leave(c *Conn) {
 	c.mu.Lock()
 	c.driver = nil
 	c.mu.Unlock()
-	c.Kept = 0
+	c.kept = 0
 	c.Retain(0)
 	defer func() {
 		if cause := recover(); cause != nil {

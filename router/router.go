@@ -29,6 +29,8 @@ type Listener struct {
 	ALPN  map[string]protocols.Protocol
 	Local bool // see protocols.Env
 	Admin bool // likewise
+	// Trusts is likewise; see Within.
+	Trusts func(netip.Addr) bool
 
 	policy atomic.Pointer[Policy]
 }
@@ -60,6 +62,14 @@ func (r Rules) Allows(addr netip.Addr) bool {
 		return true
 	}
 	return !contains(r.Deny, addr) && (len(r.Allow) == 0 || contains(r.Allow, addr))
+}
+
+// Within returns what tells whether an address is in one of the ranges; nil for none of them.
+func Within(list []netip.Prefix) func(netip.Addr) bool {
+	if len(list) == 0 {
+		return nil
+	}
+	return func(addr netip.Addr) bool { return contains(list, addr) }
 }
 
 func contains(list []netip.Prefix, addr netip.Addr) bool {

@@ -490,8 +490,8 @@ func (l *loop) step(k *conn, m *mail) gnet.Action {
 			k.c.Session = p.To
 		}
 		k.c.Amid(p.Amid, p.Used, k.gc.InboundBuffered(), now.Wall)
-		k.c.Kept = p.Kept
-		k.c.Held, k.need, k.parked = p.Held, int32(min(p.Need, router.MaxNeed)), p.Next == protocols.Park
+		k.c.Keeps(p.Held, p.Kept)
+		k.need, k.parked = int32(min(p.Need, router.MaxNeed)), p.Next == protocols.Park
 		spoke := len(out) > 0
 		if i == 0 && len(tail) == 0 && !more && l.gather(k, &p, out) {
 			return l.retain(k)
@@ -570,7 +570,7 @@ func (l *loop) wait(k *conn, now int64) gnet.Action {
 func (l *loop) bye(k *conn, now int64) gnet.Action {
 	k.c.Session.Close()
 	k.c.Session = router.Closed{}
-	k.c.Kept = 0
+	k.c.Keeps(0, 0)
 	k.c.Await(router.Closing, now) // before the client can know
 	if l.s.closing.Load() || unix.Shutdown(k.gc.Fd(), unix.SHUT_WR) != nil {
 		return gnet.Close

@@ -339,7 +339,7 @@ func (k *conn) step() (p protocols.Progress, said, ok bool) {
 	}
 	k.s.traffic.Read.Add(uint64(p.Used))
 	k.in = k.in[:copy(k.in, k.in[p.Used:])]
-	k.c.Held, k.c.Kept = p.Held, p.Kept
+	k.c.Keeps(p.Held, p.Kept)
 	k.c.Amid(p.Amid, p.Used, len(k.in), now.Wall)
 	said = len(b.turn.Out) > 0
 	ok = k.write(b.turn.Out) && k.write(b.turn.Tail)

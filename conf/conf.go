@@ -42,6 +42,7 @@ type Listener struct {
 	Allow        []netip.Prefix // only these may connect; empty: everybody
 	Deny         []netip.Prefix // these may not, whatever Allow says
 	ProxyTrusted []netip.Prefix // these speak the PROXY protocol before anything else
+	TrustProxies []netip.Prefix // these say truly for whom they ask by HTTP
 	IdleTimeout  time.Duration  // 0: never
 	Admin        string         // auto, open or off
 	UnixMode     os.FileMode    // of the socket file

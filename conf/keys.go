@@ -215,6 +215,7 @@ var listenerKeys = slices.Concat([]key[Listener]{
 	prefixKey("allow", true, func(l *Listener) *[]netip.Prefix { return &l.Allow }),
 	prefixKey("deny", true, func(l *Listener) *[]netip.Prefix { return &l.Deny }),
 	prefixKey("proxy-protocol.trusted", false, func(l *Listener) *[]netip.Prefix { return &l.ProxyTrusted }),
+	prefixKey("trusted-proxies", false, func(l *Listener) *[]netip.Prefix { return &l.TrustProxies }),
 	{
 		name: "idle-timeout", live: true,
 		set: func(l *Listener, t []string) (err error) {
@@ -290,7 +291,7 @@ func decodeListeners(d *decoder, c *Config, name string, n *tree.Node) {
 		if line := given["unix-mode"]; line > 0 && network != "unix" {
 			d.fail(line, here+".unix-mode", "only a listener on unix:PATH has one")
 		}
-		for _, k := range []string{"allow", "deny", "proxy-protocol.trusted"} {
+		for _, k := range []string{"allow", "deny", "proxy-protocol.trusted", "trusted-proxies"} {
 			if line := given[k]; line > 0 && network == "unix" {
 				d.fail(line, here+"."+k, "a Unix socket has no addresses to judge; unix-mode says who may connect")
 			}

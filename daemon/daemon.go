@@ -200,11 +200,11 @@ func (d *Daemon) listen(c *conf.Config) error {
 		}
 		kept = append(kept, *l)
 		rl := &router.Listener{
-			Net: ln, Trusted: l.ProxyTrusted, Local: isLocal(ln.Addr()),
+			Net: ln, Trusted: l.ProxyTrusted, Local: isLocal(ln.Addr()), Trusts: router.Within(l.TrustProxies),
 		}
 		rl.SetPolicy(policy(l))
 		// Behind a proxy on this machine is the whole world.
-		rl.Admin = l.Admin == "open" || l.Admin == "auto" && rl.Local && len(l.ProxyTrusted) == 0
+		rl.Admin = l.Admin == "open" || l.Admin == "auto" && rl.Local && len(l.ProxyTrusted)+len(l.TrustProxies) == 0
 		d.listeners = append(d.listeners, rl)
 		d.addresses = append(d.addresses, l.Address)
 		if err := d.encrypt(rl, c.TLSOf(l), l.Protocols); err != nil {

@@ -283,3 +283,31 @@ func TestHTTP2(t *testing.T) {
 	over("http", func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) })
 	over("https", func(p *http.Protocols) { p.SetHTTP2(true) })
 }
+
+// TestBehindAProxy asks as a reverse proxy on this machine would, with and without its word being taken.
+func TestBehindAProxy(t *testing.T) {
+	status := func(d *daemon.Daemon, fields ...string) int {
+		t.Helper()
+		a, _ := call(t, browse(t, d), "GET", keys+"none", nil, fields...)
+		return a.StatusCode
+	}
+	const hosts = "  http: {allowed-hosts: [cache.example.com]}\n"
+	strict := daemontest.Boot(t, daemontest.AnyPort+hosts)
+	trusting := daemontest.Boot(t, "  listeners: [{address: '127.0.0.1:0', trusted-proxies: [127.0.0.1]}]\n"+hosts)
+	page := []string{"Origin", "https://cache.example.com", "X-Forwarded-Proto", "https", "X-Forwarded-Host", "cache.example.com", "X-Forwarded-For", "192.0.2.1"}
+	if got := status(strict, page...); got != 403 {
+		t.Errorf("anybody says that the page is from here: got %d", got)
+	}
+	if got := status(trusting, page...); got != 404 {
+		t.Errorf("the page is from here: got %d", got)
+	}
+	if got := status(trusting, "X-Forwarded-Host", "evil.example"); got != 403 {
+		t.Errorf("the proxy was led here by a foreign name: got %d", got)
+	}
+	if got := status(trusting, "Host", "evil.example", "X-Forwarded-Host", "cache.example.com"); got != 403 {
+		t.Errorf("a page that was led here says that it was not: got %d", got)
+	}
+	if a, _ := call(t, browse(t, trusting), "DELETE", "/rest/v2/caches/none", nil); a.StatusCode != 403 {
+		t.Errorf("behind a proxy is the whole world, which may not administer: got %d", a.StatusCode)
+	}
+}

@@ -40,9 +40,17 @@ func (x *Exchange) admit() bool {
 		x.Res.Set("Content-Security-Policy", policy)
 		x.browser = true
 	}
+	x.heed()
 	guarded := x.peer.Env.Local && x.peer.Env.Remote.IsValid() // no browser reaches a Unix socket
 	host := x.Req.Host()
-	if guarded && len(host) > 0 && !isLocal(host) && !contains(x.s.opt.AllowedHosts, nameOf(host)) {
+	known := func(host []byte) bool {
+		return len(host) == 0 || isLocal(host) || contains(x.s.opt.AllowedHosts, nameOf(host))
+	}
+	// What a proxy was asked for counts too, but not instead: any page that is led here can say it.
+	if guarded && known(host) && len(x.from.host) > 0 {
+		host = x.from.host
+	}
+	if guarded && !known(host) {
 		x.text(fasthttp.StatusForbidden, "this listener is for this machine, and ", string(host),
 			" is none of its names; see http.allowed-hosts in the configuration")
 		return false
@@ -54,6 +62,9 @@ func (x *Exchange) admit() bool {
 			return false
 		}
 		return true
+	}
+	if len(x.from.host) > 0 {
+		host = x.from.host
 	}
 	allowed := x.allows(origin, host)
 	if _, preflight := x.field(fAccessMethod); preflight && x.meth == mOptions {
@@ -114,7 +125,7 @@ func (x *Exchange) allows(origin, host []byte) bool {
 
 func (x *Exchange) sameOrigin(origin, host []byte) bool {
 	scheme := "http://"
-	if x.peer.Env.TLS {
+	if x.peer.Env.TLS && len(x.from.proto) == 0 || equalFold(x.from.proto, "https") {
 		scheme = "https://"
 	}
 	return bytes.HasPrefix(origin, []byte(scheme)) && bytes.EqualFold(origin[len(scheme):], host) && len(host) > 0

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"bytes"
 	"strconv"
 	"time"
 	"unsafe"
@@ -59,6 +60,7 @@ type Exchange struct {
 	got   int    // bytes of the request's body
 	name  []byte // of the cache, and
 	key   []byte // of the entry that it is about
+	from  forwarded
 
 	s     *Service
 	peer  *Peer
@@ -125,6 +127,7 @@ func (x *Exchange) Reset(s *Service, peer *Peer) {
 	x.s, x.peer = s, peer
 	x.State, x.Alone, x.Length, x.Seq, x.Partial, x.Broken, x.Heavy, x.Endless = Receiving, false, 0, 0, false, false, false, false
 	x.Began, x.Sent, x.start, x.got, x.name, x.key = time.Time{}, 0, grid.Time{}, 0, nil, nil
+	x.from = forwarded{}
 	x.head, x.has, x.twice, x.meth = 0, 0, 0, mOther
 	x.cache, x.then, x.ended, x.tries, x.work = nil, nil, nil, 0, nil
 	x.expected, x.room, x.left, x.growing, x.dropping, x.dropped = 0, 0, 0, false, false, 0
@@ -210,6 +213,9 @@ func (x *Exchange) Field(name, value []byte) {
 	bit := uint32(1) << f
 	switch {
 	case f == fOther:
+	case x.has&bit&(1<<fForwarded|1<<fForwardedFor) != 0: // each proxy may have added one
+		x.head += len(value) + 2
+		x.Req.SetBytesV(fieldNames[f], append(append(bytes.Clone(x.Req.Peek(fieldNames[f])), ", "...), value...))
 	case x.has&bit != 0:
 		x.twice |= bit
 	default:

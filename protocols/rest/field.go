@@ -12,6 +12,10 @@ const (
 	fContentEncoding
 	fContentType
 	fFlags
+	fForwarded
+	fForwardedFor
+	fForwardedHost
+	fForwardedProto
 	fHost
 	fIdle
 	fIfMatch
@@ -32,6 +36,7 @@ const (
 var fieldNames = [numFields]string{
 	fAccept: "Accept", fAcceptEncoding: "Accept-Encoding", fAccessMethod: "Access-Control-Request-Method",
 	fCacheControl: "Cache-Control", fContentEncoding: "Content-Encoding", fContentType: "Content-Type", fFlags: "Flags",
+	fForwarded: "Forwarded", fForwardedFor: "X-Forwarded-For", fForwardedHost: "X-Forwarded-Host", fForwardedProto: "X-Forwarded-Proto",
 	fHost: "Host", fIdle: "Maxidletimeseconds", fIfMatch: "If-Match", fIfModifiedSince: "If-Modified-Since",
 	fIfNoneMatch: "If-None-Match", fIfUnmodifiedSince: "If-Unmodified-Since", fKeyContentType: "Key-Content-Type", fMemcachedFlags: "Memcached-Flags",
 	fOrigin: "Origin", fSecFetchMode: "Sec-Fetch-Mode", fSecFetchSite: "Sec-Fetch-Site", fTTL: "Timetoliveseconds",

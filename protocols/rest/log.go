@@ -47,6 +47,7 @@ func (x *Exchange) Record(t *protocols.Turn, protocol string) {
 	t.Rec = accesslog.Record{
 		Conn: x.peer.Env.Conn, Start: x.start.Wall, Duration: int64(time.Since(x.Began)), Protocol: protocol, Op: x.verb(), Status: status,
 		Cache: x.name, Key: x.key, In: x.got, Out: x.Sent,
+		Remote: x.from.remote,
 	}
 	if x.head > 0 {
 		t.Rec.Target = x.Req.RequestURI()

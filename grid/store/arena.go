@@ -61,6 +61,7 @@ type info struct {
 	queue       uint8
 	open        bool
 	dirt        uint8 // which list that is; 0 for none
+	term        uint8 // of what is written to it
 }
 
 func (i *info) free() *[4]uint64 { return (*[4]uint64)(unsafe.Pointer(i)) }

@@ -392,13 +392,14 @@ func (c *call) place(it *item) bool {
 		queue = main
 	}
 	// as in shard.move
+	term := c.sh.term(queue, it)
 	n := it.measure(a, c.sh.now-startBias)
-	if open := c.sh.queues[queue].open; open != 0 {
+	if open := c.sh.queues[queue].open[term]; open != 0 {
 		n = max(n, it.measure(a, a.info[open].start))
 	}
 	ok := c.it.off != 0 || c.sh.index.room()
 	if ok {
-		c.at, c.alloc = c.sh.alloc(queue, n, false), n
+		c.at, c.alloc = c.sh.alloc(queue, term, n, false), n
 		ok = c.at != 0
 	}
 	c.needs.seg = !ok

@@ -15,8 +15,9 @@
 //
 // Entries are spread over up to 64 shards by grid segment; a grid segment lies in one shard. A shard is a mutex, an index
 // (index.go) that grows and shrinks by one bucket at a time, and two queues of log segments for eviction (evict.go, ghost.go). A
-// store appends to the log, or overwrites in place what it nearly fills; what is replaced stays behind as dead bytes until
-// its segment is emptied. Large values are runs that are counted by reference and read without a lock (large.go).
+// store appends to the log, where what expires at about the same time is kept together, or overwrites in place what it nearly
+// fills; what is replaced stays behind as dead bytes until its segment is emptied. Large values are runs that are counted by
+// reference and read without a lock (large.go).
 //
 // # Caches
 //

@@ -66,7 +66,7 @@ func (sh *shard) choose(evict bool) bool {
 func (sh *shard) begin(seg uint32, cleaning bool) {
 	sh.walking, sh.cleaning = seg, cleaning // first, so that tidy lets it be
 	if s := &sh.c.a.info[seg]; s.open {
-		sh.seal(s.queue)
+		sh.seal(s.queue, s.term)
 	}
 	sh.soil(seg)
 }

@@ -14,18 +14,51 @@ const (
 )
 
 type queue struct {
-	segs   []uint32 // the oldest first; the last one may be open
-	open   uint32   // the segment that is written to; 0 for none
-	weight int64    // of its entries
+	segs   []uint32      // the oldest first
+	open   [terms]uint32 // the segments that are written to; 0 for none
+	parted bool          // terms were told apart before
+	weight int64         // of its entries
+}
+
+// What expires at about the same time is written to the same segments, as far as that is cheap: they become free as a whole, and
+// nothing has to be moved out of them. The terms are coarse, and there are few, since each may have an open segment in each
+// queue; and only a shard that has many segments keeps terms apart. What has no lifespan is of term 0, like what has a long one.
+const (
+	terms     = 5
+	termsFrom = 48 // segments of a shard
+)
+
+var termEnds = [terms - 1]int64{16_000, 128_000, 1024_000, 8192_000} // ms that are left
+
+// term is that of an entry that is to be written to a queue. The first one there takes over what was open for all: where all
+// are of one term, no segment is left half empty.
+func (sh *shard) term(queue uint8, it *item) uint8 {
+	if it.expires == 0 || len(sh.queues[probation].segs)+len(sh.queues[main].segs) < termsFrom {
+		return 0
+	}
+	left := it.expires - sh.now
+	for i, end := range termEnds {
+		if left < end {
+			term := uint8(i + 1)
+			if q := &sh.queues[queue]; !q.parted {
+				q.parted = true
+				if open := q.open[0]; open != 0 {
+					q.open[0], q.open[term], sh.c.a.info[open].term = 0, open, term
+				}
+			}
+			return term
+		}
+	}
+	return 0
 }
 
 // alloc returns room for an entry of n bytes, or 0. A segment for moving may be one of those kept for that.
-func (sh *shard) alloc(queue uint8, n int, moving bool) uint64 {
+func (sh *shard) alloc(queue, term uint8, n int, moving bool) uint64 {
 	a, q := sh.c.a, &sh.queues[queue]
-	if q.open != 0 {
-		s := &a.info[q.open]
+	if open := q.open[term]; open != 0 {
+		s := &a.info[open]
 		if int(s.used)+n <= a.segSize() && s.epoch == sh.epoch && s.reaches(sh.now+startBias/2) {
-			off := uint64(q.open)<<a.shift + uint64(s.used)
+			off := uint64(open)<<a.shift + uint64(s.used)
 			s.used += uint32(n)
 			return off
 		}
@@ -34,21 +67,21 @@ func (sh *shard) alloc(queue uint8, n int, moving bool) uint64 {
 	if seg == 0 {
 		return 0
 	}
-	sh.seal(queue)
+	sh.seal(queue, term)
 	s := &a.info[seg]
-	s.queue, s.open = queue, true
+	s.queue, s.term, s.open = queue, term, true
 	sh.fresh(s)
 	s.used = uint32(n)
-	q.open = seg
+	q.open[term] = seg
 	q.segs = append(q.segs, seg)
 	return uint64(seg) << a.shift
 }
 
 // seal ends writing to the open segment of a queue.
-func (sh *shard) seal(queue uint8) {
+func (sh *shard) seal(queue, term uint8) {
 	q := &sh.queues[queue]
-	if seg := q.open; seg != 0 {
-		q.open = 0
+	if seg := q.open[term]; seg != 0 {
+		q.open[term] = 0
 		sh.c.a.info[seg].open = false
 		sh.tidy(seg)
 	}
@@ -117,10 +150,11 @@ func (sh *shard) move(it *item, slot *uint64, queue uint8, freq uint64) bool {
 	a := sh.c.a
 	// the form depends on the segment; the longest is 9 bytes longer
 	n := it.measure(a, sh.now-startBias)
-	if open := sh.queues[queue].open; open != 0 {
+	term := sh.term(queue, it)
+	if open := sh.queues[queue].open[term]; open != 0 {
 		n = max(n, it.measure(a, a.info[open].start))
 	}
-	off := sh.alloc(queue, n, true)
+	off := sh.alloc(queue, term, n, true)
 	if off == 0 {
 		return false
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/latticed/latticed/grid"
@@ -63,8 +64,10 @@ func verify(t *testing.T, s *Store) {
 		there := map[uint64]bool{}
 		var weights [numQueues]int64
 		for q := range sh.queues {
-			if open := sh.queues[q].open; open != 0 && sh.queues[q].segs[len(sh.queues[q].segs)-1] != open {
-				t.Errorf("shard %d: the open segment is not the last", n)
+			for term, open := range sh.queues[q].open {
+				if open != 0 && (!a.info[open].open || int(a.info[open].term) != term || !slices.Contains(sh.queues[q].segs, open)) {
+					t.Errorf("shard %d: the open segment of term %d is not one", n, term)
+				}
 			}
 			for _, seg := range sh.queues[q].segs {
 				taken++

@@ -45,7 +45,7 @@ func TestSweepGoesOn(t *testing.T) {
 		}
 		if dropped { // by another segment being opened
 			sh.mu.Lock()
-			sh.seal(probation)
+			sh.seal(probation, 0)
 			sh.mu.Unlock()
 		}
 		do(grid.Op{Kind: grid.Remove, Key: []byte("keeps the segment")})

@@ -54,6 +54,7 @@ type HTTP struct {
 	MaxContent     uint64   // bytes of a request's body
 	AllowedHosts   []string // names that a local listener answers to beside localhost
 	AllowedOrigins []string // whose pages may use the server
+	CORS           []CORSRule
 }
 
 // Memcached is what only memcached clients meet.

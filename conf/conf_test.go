@@ -2,6 +2,7 @@ package conf_test
 
 import (
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -263,5 +264,52 @@ func TestStateDirectory(t *testing.T) {
 	}
 	if c, err = load(t, "latticed:\n  data-dir: ''\n", env, nil); err != nil || c.DataDir != "" {
 		t.Errorf("set to none: got %q, %v", c.DataDir, err)
+	}
+}
+
+func TestCORSRules(t *testing.T) {
+	const rules = "latticed:\n  http:\n    cors-rules: "
+	c, err := load(t, rules+"\n      - {name: apps, allowed-origins: [https://a.example, 'http://b.example:80'], allowed-methods: [GET, PUT], allowed-headers: [X-A], expose-headers: [Etag], allow-credentials: true, max-age-seconds: 60}\n"+
+		"      - {allowed-origins: ['*'], allowed-methods: [GET]}\n", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []conf.CORSRule{
+		{Name: "apps", Origins: []string{"https://a.example", "http://b.example:80"}, Methods: []string{"GET", "PUT"}, Headers: []string{"X-A"}, Expose: []string{"Etag"}, Credentials: true, MaxAge: 60},
+		{Origins: []string{"*"}, Methods: []string{"GET"}},
+	}
+	if !reflect.DeepEqual(c.HTTP.CORS, want) {
+		t.Errorf("got %+v, want %+v", c.HTTP.CORS, want)
+	}
+	for _, origins := range []bool{false, true} {
+		again, err := load(t, c.YAML(origins), nil, nil)
+		if err != nil {
+			t.Fatalf("%v in\n%s", err, c.YAML(origins))
+		}
+		if !reflect.DeepEqual(again.HTTP.CORS, want) || len(conf.Diff(c, again)) != 0 {
+			t.Errorf("shown as\n%s\nand read again: %+v", c.YAML(origins), again.HTTP.CORS)
+		}
+	}
+	other, err := load(t, rules+"[{allowed-origins: ['*'], allowed-methods: [PUT]}]\n", nil, nil)
+	if err != nil || len(conf.Diff(c, other)) != 1 {
+		t.Errorf("changed: %v, %v", conf.Diff(c, other), err)
+	}
+	if none, err := load(t, rules+"[]\n", nil, nil); err != nil || !strings.Contains(none.YAML(false), "cors-rules: []\n") {
+		t.Errorf("none: %v", err)
+	}
+	for bad, want := range map[string]string{
+		"[{allowed-methods: [GET]}]":                                                  "cors-rules[0]: allowed-origins are missing",
+		"[{allowed-origins: ['*']}]":                                                  "cors-rules[0]: allowed-methods are missing",
+		"[{allowed-origins: [a.example], allowed-methods: [GET]}]":                    "want an origin such as",
+		"[{allowed-origins: ['*'], allowed-methods: [get]}]":                          `want GET or HEAD or POST or PUT or DELETE or OPTIONS, got "get"`,
+		"[{allowed-origins: ['*'], allowed-methods: [GET], allow-credentials: true}]": "name the origins instead of *",
+		"[{allowed-origins: ['*'], allowed-methods: [GET], expose-headers: ['a b']}]": "want the name of a header field",
+		"[{allowed-origins: ['*'], allowed-methods: [GET], max-age-seconds: -1}]":     "want a number from 0",
+		"[{allowed-origin: ['*']}]":                                                   "did you mean \"allowed-origins\"?",
+		"{}":                                                                          "want a list such as",
+	} {
+		if _, err := load(t, rules+bad+"\n", nil, nil); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %s", bad, err, want)
+		}
 	}
 }

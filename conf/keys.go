@@ -152,16 +152,21 @@ var keys = slices.Concat([]key[Config]{
 	}, {
 		name: "http.allowed-origins", list: true,
 		set: func(c *Config, t []string) error {
-			for _, o := range t {
-				scheme, host, ok := strings.Cut(o, "://")
-				if !ok || scheme == "" || host == "" || strings.ContainsAny(host, "/* \t") {
-					return fmt.Errorf("want an origin such as https://app.example.com, got %q", o)
-				}
-			}
 			c.HTTP.AllowedOrigins = t
-			return nil
+			return checkOrigins(t)
 		},
 		show: func(c *Config) []string { return slices.Clone(c.HTTP.AllowedOrigins) },
+	}, {
+		name: "http.cors-rules", quiet: true,
+		show: func(c *Config) (texts []string) {
+			for i := range c.HTTP.CORS {
+				for _, l := range c.HTTP.CORS[i].lines() {
+					texts = append(texts, l.text)
+				}
+			}
+			return texts
+		},
+		node: decodeCORS,
 	}, {
 		flag: "config", arg: "FILE", usage: "read the configuration from `FILE`",
 		set: func(c *Config, t []string) error { c.File = t[0]; return nil },

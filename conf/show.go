@@ -78,6 +78,14 @@ func (c *Config) YAML(origins bool) string {
 				lines = append(lines, c.Listeners[j].lines()...)
 			}
 		case k.quiet && c.Origin(k.name).Kind == Default:
+		case k.name == "http.cors-rules":
+			lines = nest(lines, 1, &above, k.name, "[]", note)
+			if len(c.HTTP.CORS) > 0 {
+				lines[len(lines)-1].text = "cors-rules:"
+			}
+			for j := range c.HTTP.CORS {
+				lines = append(lines, c.HTTP.CORS[j].lines()...)
+			}
 		case k.name != "":
 			lines = nest(lines, 1, &above, k.name, k.yaml(c), note)
 		}

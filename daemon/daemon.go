@@ -128,7 +128,7 @@ func Start(o Options) (_ *Daemon, err error) {
 	seen.service = rest.New(rest.Options{
 		Host: seen.host, Catalog: d.catalog, Metrics: admin.NewMetrics(seen.snapshot).Gather,
 		MaxCollect: max(int(parts.buffers/2), 2*int(c.HTTP.MaxContent)),
-		MaxContent: int(c.HTTP.MaxContent), AllowedHosts: c.HTTP.AllowedHosts, AllowedOrigins: c.HTTP.AllowedOrigins,
+		MaxContent: int(c.HTTP.MaxContent), AllowedHosts: c.HTTP.AllowedHosts, AllowedOrigins: c.HTTP.AllowedOrigins, CORS: corsRules(c),
 	})
 	h2 := http2.New(http2.Options{Service: seen.service})
 	spoken := []protocols.Protocol{seen.mc, http1.New(http1.Options{Service: seen.service, HTTP2: h2}), h2}
@@ -161,6 +161,15 @@ func Start(o Options) (_ *Daemon, err error) {
 	}
 	d.done.Go(d.sweep)
 	return d, nil
+}
+
+func corsRules(c *conf.Config) (list []rest.CORS) {
+	for _, r := range c.HTTP.CORS {
+		list = append(list, rest.CORS{
+			Origins: r.Origins, Methods: r.Methods, Headers: r.Headers, Expose: r.Expose, Credentials: r.Credentials, MaxAge: r.MaxAge,
+		})
+	}
+	return list
 }
 
 // choose picks protocols by name; no names pick all.

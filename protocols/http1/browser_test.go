@@ -6,6 +6,9 @@ import (
 	"testing"
 
 	"github.com/latticed/latticed/protocols"
+	"github.com/latticed/latticed/protocols/http1"
+	"github.com/latticed/latticed/protocols/prototest"
+	"github.com/latticed/latticed/protocols/rest"
 )
 
 // local is a connection to a listener that only this machine reaches.
@@ -80,4 +83,39 @@ func TestSharingWithOtherOrigins(t *testing.T) {
 	if !strings.Contains(got, "\nContent-Security-Policy: default-src 'self' data:;") {
 		t.Errorf("a miss: got %q, want the policy of pages in it", got)
 	}
+}
+
+// TestSharingByRules asks as pages of origins that rules are about.
+func TestSharingByRules(t *testing.T) {
+	rules := []rest.CORS{
+		{Origins: []string{"https://one.example"}, Methods: []string{"GET", "PUT"}, Headers: []string{"Content-Type", "X-Trace"}, Expose: []string{"Etag"}, Credentials: true, MaxAge: 600},
+		{Origins: []string{"*"}, Methods: []string{"GET"}},
+	}
+	ask := func(request string) string {
+		t.Helper()
+		return bare(prototest.Setup(func() prototest.Parts {
+			parts := setup(local)()
+			parts.Protocol = http1.New(http1.Options{Service: rest.New(rest.Options{CORS: rules})})
+			return parts
+		}).Drive(t, []byte(request), prototest.How{}).Out)
+	}
+	f := func(request, want string) {
+		t.Helper()
+		if got := ask(request); got != want {
+			t.Errorf("%q:\ngot  %q\nwant %q", request, got, want)
+		}
+	}
+	preflight := func(origin string) string {
+		return "OPTIONS /any HTTP/1.1\r\nHost: localhost\r\nOrigin: " + origin + "\r\nAccess-Control-Request-Method: PUT\r\n\r\n"
+	}
+	const mine = "Access-Control-Allow-Origin: https://one.example\nAccess-Control-Allow-Credentials: true\nVary: Origin\nContent-Length: 0\n\n"
+	f(preflight("https://one.example"), "HTTP/1.1 200 OK\nAccess-Control-Allow-Methods: GET, PUT\nAccess-Control-Allow-Headers: Content-Type, X-Trace\n"+
+		"Access-Control-Max-Age: 600\n"+mine)
+	f(preflight("http://any.example"), "HTTP/1.1 200 OK\nAccess-Control-Allow-Methods: GET\nAccess-Control-Max-Age: 0\nAccess-Control-Allow-Origin: *\nContent-Length: 0\n\n")
+	f(get("k", "Origin: https://one.example"), "HTTP/1.1 404 Not Found\nAccess-Control-Expose-Headers: Etag\n"+mine)
+	f(get("k", "Origin: http://any.example"), "HTTP/1.1 404 Not Found\nAccess-Control-Allow-Origin: *\nContent-Length: 0\n\n")
+	// What browsers send without asking first is held to the rule as well.
+	f(verb("DELETE", "k", "Origin: https://one.example"), "HTTP/1.1 403 Forbidden\nContent-Length: 0\n\n")
+	f(on("POST", "?action=clear", "Origin: http://any.example", "Content-Length: 0"), "HTTP/1.1 403 Forbidden\nContent-Length: 0\n\n")
+	f(verb("DELETE", "k", "Origin: http://localhost"), "HTTP/1.1 404 Not Found\nAccess-Control-Allow-Origin: *\nContent-Length: 0\n\n") // from here
 }

@@ -66,32 +66,26 @@ func (x *Exchange) admit() bool {
 	if len(x.from.host) > 0 {
 		host = x.from.host
 	}
-	allowed := x.allows(origin, host)
+	with, same := x.sharing(origin, host), x.sameOrigin(origin, host)
 	if _, preflight := x.field(fAccessMethod); preflight && x.meth == mOptions {
-		if allowed {
-			x.Res.Set("Access-Control-Allow-Methods", allowedMethods)
-			x.Res.Set("Access-Control-Allow-Headers", allowedFields)
-			x.Res.Set("Access-Control-Max-Age", "0")
-			x.share(origin)
+		if with != nil {
+			x.setUnlessEmpty("Access-Control-Allow-Methods", with.methods)
+			x.setUnlessEmpty("Access-Control-Allow-Headers", with.headers)
+			x.Res.Set("Access-Control-Max-Age", with.age)
+			x.share(origin, with)
 		}
 		x.plain(fasthttp.StatusOK)
 		return false
 	}
 	switch {
-	case allowed:
-		x.Res.Set("Access-Control-Expose-Headers", exposed)
-		x.share(origin)
-	case !x.sameOrigin(origin, host):
+	case with != nil && (same || with.allows(x.meth)):
+		x.setUnlessEmpty("Access-Control-Expose-Headers", with.expose)
+		x.share(origin, with)
+	case !same:
 		x.plain(fasthttp.StatusForbidden)
 		return false
 	}
 	return true
-}
-
-func (x *Exchange) share(origin []byte) {
-	x.set("Access-Control-Allow-Origin", origin)
-	x.Res.Set("Access-Control-Allow-Credentials", "true")
-	x.Res.Add("Vary", "Origin")
 }
 
 // crossSite tells whether a browser says that a page of another site makes it ask, other than by following a link.

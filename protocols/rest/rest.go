@@ -27,6 +27,7 @@ type Options struct {
 
 	AllowedHosts   []string // names, without ports, that a local listener answers to beside those of this machine
 	AllowedOrigins []string // whose pages may use the server, such as https://app.example.com
+	CORS           []CORS   // what others may do; the first that names an origin decides
 }
 
 // Host is what the process knows about itself.
@@ -58,6 +59,7 @@ type Service struct {
 	collected atomic.Int64 // bytes of bodies held, of MaxCollect
 
 	date      atomic.Pointer[date] // the last one written
+	sharings  []sharing            // of Options.CORS
 	squeezes  squeezes
 	gathering sync.Mutex // guards last
 	last      gathering
@@ -124,7 +126,11 @@ func New(o Options) *Service {
 	if o.Catalog == nil {
 		o.Catalog = fixed{}
 	}
-	return &Service{opt: o, document: sync.OnceValue(func() []byte { return openAPI(o.Host().Version) })}
+	s := &Service{opt: o, document: sync.OnceValue(func() []byte { return openAPI(o.Host().Version) })}
+	for _, r := range o.CORS {
+		s.sharings = append(s.sharings, newSharing(r))
+	}
+	return s
 }
 
 // date is a Date field as it was last written.

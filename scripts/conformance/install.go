@@ -115,7 +115,7 @@ func (r *runner) installed(kind string, names []string, make func(dir string) er
 		if err != nil {
 			return "", err
 		}
-		if err := os.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, filepath.Base(name)), b, 0o644); err != nil {
 			return "", err
 		}
 	}
@@ -149,9 +149,12 @@ func python(name string) func(*runner, string) (int, error) {
 }
 
 // node runs a scenario beside what clients/package-lock.json locks.
-func node(name string) func(*runner, string) (int, error) {
+func node(name string) func(*runner, string) (int, error) { return nodeWith("node", "", name) }
+
+// nodeWith runs a scenario beside what the package-lock.json in a folder of clients locks.
+func nodeWith(kind, folder, name string) func(*runner, string) (int, error) {
 	return func(r *runner, addr string) (int, error) {
-		dir, err := r.installed("node", []string{"package.json", "package-lock.json"}, func(dir string) error {
+		dir, err := r.installed(kind, []string{folder + "package.json", folder + "package-lock.json"}, func(dir string) error {
 			_, err := within(10*time.Minute, dir, nil, "npm", "ci", "--no-audit", "--no-fund")
 			return err
 		})

@@ -340,7 +340,7 @@ func chromium(r *runner, s *site) (int, error) {
 	_, failed := through(front, conf, func(t *tally, _ string) {
 		with := *r
 		with.env = append(s.env(), "FRONT="+front, "STRANGER_SITE="+stranger)
-		n, err = node("check_chromium.js")(&with, s.addr)
+		n, err = nodeWith("browser", "browser/", "check_chromium.js")(&with, s.addr)
 	}, "nginx", "-e", "stderr", "-c", "DIR/conf")
 	if err == nil {
 		err = failed

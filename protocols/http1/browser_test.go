@@ -33,6 +33,12 @@ func TestBrowsersOfStrangersAreRefused(t *testing.T) {
 		f(protocols.Env{Remote: local.Remote}, "404", "Host: "+host) // who listens for others has other names
 		f(protocols.Env{Local: true}, "404", "Host: "+host)          // a Unix socket
 	}
+	// A name that was good once makes no other good on the same connection.
+	ask := func(host string) string { return "GET " + base + "k HTTP/1.1\r\nHost: " + host + "\r\n\r\n" }
+	got := answers(t, ask("localhost")+ask("evil.example")+ask("localhost")+ask("127.0.0.1")+ask("localhost.evil.example"), local)
+	if a, b := strings.Count(got, "HTTP/1.1 404"), strings.Count(got, "HTTP/1.1 403"); a != 3 || b != 2 {
+		t.Errorf("%d are answered and %d refused: %q", a, b, got)
+	}
 	for _, env := range []protocols.Env{local, {Remote: local.Remote}} {
 		for _, origin := range []string{
 			"http://localhost:11222", "http://localhost:9000", "https://127.0.0.1:11222", "http://[::1]:11222", "https://app.example.com",

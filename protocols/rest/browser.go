@@ -44,7 +44,14 @@ func (x *Exchange) admit() bool {
 	guarded := x.peer.Env.Local && x.peer.Env.Remote.IsValid() // no browser reaches a Unix socket
 	host := x.Req.Host()
 	known := func(host []byte) bool {
-		return len(host) == 0 || isLocal(host) || contains(x.s.opt.AllowedHosts, nameOf(host))
+		if len(host) == 0 || string(host) == x.peer.host {
+			return true
+		}
+		ok := isLocal(host) || contains(x.s.opt.AllowedHosts, nameOf(host))
+		if ok && x.peer.host == "" && len(host) <= 64 {
+			x.peer.host = string(host)
+		}
+		return ok
 	}
 	// What a proxy was asked for counts too, but not instead: any page that is led here can say it.
 	if guarded && known(host) && len(x.from.host) > 0 {

@@ -153,6 +153,7 @@ func (s *Service) Date(ms int64) []byte {
 type Peer struct {
 	Env *protocols.Env
 
+	host    string // a name of this machine, or an allowed one, that was asked for: the first one is kept
 	name    string // what cache was asked for by: the last one used is kept
 	version uint64 // of the catalog when it was opened
 	found   Cache

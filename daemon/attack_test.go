@@ -92,7 +92,7 @@ func TestBuffersAreBounded(t *testing.T) {
 		})},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			const clients, memory = 600, 64 << 20
+			const clients, memory = 300, 32 << 20
 			d := daemontest.Boot(t, daemontest.AnyPort+fmt.Sprintf("  memory: %d\n  max-connections: 1000\n  tls: {self-signed: true}\n", memory))
 			const buffers = memory / 16
 			old := tls.Client(daemontest.Dial(t, d), &tls.Config{InsecureSkipVerify: true})

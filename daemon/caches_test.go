@@ -36,7 +36,7 @@ POST ~/caches/c [Content-Type: application/json] <- {"local-cache":{}} -> 400 IS
 POST ~/caches/d <- {"local-cache":{}} -> 400 */*
 POST ~/caches/d [Content-Type: image/png] <- {"local-cache":{}} -> 415
 POST ~/caches/d [Content-Type: application/x-www-form-urlencoded] <- {"local-cache":{}} -> 415
-POST ~/caches/d [Content-Type: application/json] <- {"local-cache": -> 400 the document ends too early at [1,16]
+POST ~/caches/d [Content-Type: application/json] <- {"local-cache": -> 400 Reached end of input at [1,16]
 POST ~/caches/d [Content-Type: application/json] <- {"local-cache":{"nonsense":{}}} -> 400 ISPN000327: local-cache.nonsense: unknown element
 POST ~/caches/d [Content-Type: application/json] <- {"local-cache":{"security":{"authorization":{"enabled":true}}}} -> 400 local-cache.security: there is no authorization yet
 POST ~/caches/d [Content-Type: application/json] <- {"local-cache":{"indexing":{"enabled":true}}} -> 400 local-cache.indexing: this feature is not supported yet
@@ -75,7 +75,7 @@ var bare = map[string]string{
 	"/rest/v2": `
 GET ~/caches/c?action=config -> 200 {"c":{"local-cache":{"statistics":true,"encoding":{"media-type":"text/plain"},"expiration":{"lifespan":"60000"},"memory":{"max-count":"200"}}}}
 HEAD ~/caches/c?action=config -> 200
-GET ~/caches/c?action=config [Accept: application/xml] -> 200 <local-cache name="c" statistics="true"><encoding media-type="text/plain"></encoding><expiration lifespan="60000"></expiration><memory max-count="200"></memory></local-cache>
+GET ~/caches/c?action=config [Accept: application/xml] -> 200 <?xml version="1.0"?><local-cache name="c" statistics="true"><encoding media-type="text/plain"/><expiration lifespan="60000"/><memory max-count="200"/></local-cache>
 GET ~/caches/c?action=config [Accept: application/yaml] -> 200 c:
 GET ~/caches/empty?action=config&pretty=true -> 200 {
 GET ~/caches/c?action=config [Accept: image/png] -> 406 ISPN012007: Cannot convert to image/png
@@ -103,8 +103,8 @@ POST ~/caches/local?action=assign-alias&alias=none -> 400 ISPN000436: Cache 'non
 POST ~/caches/local?action=assign-alias&alias=c -> 400 ISPN000438
 POST ~/caches/local?action=assign-alias -> 400 ISPN012040: Missing required argument 'alias'
 POST ~/caches/none?action=assign-alias&alias=y -> 404 ISPN012010
-POST ~/caches?action=convert [Content-Type: application/json] [Accept: application/xml] <- {"localCache":{"statistics":"yes"}} -> 200 <local-cache statistics="true"></local-cache>
-POST ~/caches?action=toJSON [Content-Type: application/xml] <- <local-cache/> -> 200 {"local-cache":{}}
+POST ~/caches?action=convert [Content-Type: application/json] [Accept: application/xml] <- {"localCache":{"statistics":"yes"}} -> 200 <?xml version="1.0"?><local-cache statistics="true"/>
+POST ~/caches?action=toJSON [Content-Type: application/xml] <- <local-cache name="n"/> -> 200 {"n":{"local-cache":{}}}
 POST ~/caches?action=convert [Content-Type: application/json] [Accept: image/png] <- {} -> 406
 POST ~/caches?action=convert [Content-Type: application/json] -> 400 ISPN012031
 GET ~/caches/c?action=stats -> 200 {"time_since_start":

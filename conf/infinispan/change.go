@@ -1,6 +1,7 @@
 package infinispan
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -80,7 +81,7 @@ func (c *Cache) With(path, value string) (*Cache, error) {
 	if err != nil {
 		return nil, &Change{"ISPN000686: Attribute '" + path + "' has an illegal value '" + value + "': " + err.Error()}
 	}
-	next := &Cache{c.Type, maps.Clone(c.values)}
+	next := &Cache{c.Name, c.Type, maps.Clone(c.values)}
 	next.values[inner(path)] = v
 	if err := next.consistent(); err != nil {
 		return nil, &Change{err.Code + ": " + err.Text}
@@ -96,8 +97,8 @@ func (c *Cache) Update(name string, to *Cache) (*Cache, error) {
 	} else {
 		cacheSchema.each("", func(path string, a *attribute) {
 			was, is := c.Value(path), to.Value(path)
-			if !a.mutable && was != is {
-				problems += "\n    ISPN000961: Incompatible attribute '" + name + "." + c.Type + "." + path + "' existing value='" + was + "', new value='" + is + "'"
+			if !a.mutable && !a.same(was, is) {
+				problems += "\n    ISPN000961: Incompatible attribute '" + name + "." + c.Type + "." + path + "' existing value='" + cmp.Or(was, "null") + "', new value='" + cmp.Or(is, "null") + "'"
 			}
 		})
 	}
@@ -110,6 +111,6 @@ func (c *Cache) Update(name string, to *Cache) (*Cache, error) {
 // Equal tells whether two configurations mean the same.
 func (c *Cache) Equal(other *Cache) bool {
 	same := c.Type == other.Type
-	cacheSchema.each("", func(path string, a *attribute) { same = same && c.Value(path) == other.Value(path) })
+	cacheSchema.each("", func(path string, a *attribute) { same = same && a.same(c.Value(path), other.Value(path)) })
 	return same
 }

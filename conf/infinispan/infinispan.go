@@ -6,7 +6,6 @@ package infinispan
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/latticed/latticed/conf/tree"
@@ -28,6 +27,7 @@ const MaxCache = 64 << 10
 // Cache is the configuration of one cache: what was said, in a normal form. What was not said has its default. It does not
 // change.
 type Cache struct {
+	Name   string            // in the document, if it has one; caches are called as whoever makes them says
 	Type   string            // local-cache, distributed-cache, replicated-cache or invalidation-cache
 	values map[string]string // by path, such as memory.max-count; lists are joined by spaces
 }
@@ -75,8 +75,9 @@ func (c *Cache) Value(path string) string {
 
 // Int is Value of an attribute that counts; times are in milliseconds, sizes in bytes.
 func (c *Cache) Int(path string) int64 {
-	n, err := strconv.ParseInt(c.Value(path), 10, 64)
-	if err != nil {
+	v := c.Value(path)
+	n, ok := cacheSchema.find(path).int(v)
+	if !ok {
 		panic("BUG: infinispan: " + path + " is no number")
 	}
 	return n
@@ -141,11 +142,11 @@ func ParseCache(data []byte, f Format) (c *Cache, warnings []string, err error) 
 	if doc == nil || doc.Shape == tree.Mapping && len(doc.Fields) == 0 {
 		return Local(), nil, nil
 	}
-	at, err := findCache(doc)
+	at, name, err := findCache(doc)
 	if err != nil {
 		return nil, nil, err
 	}
-	r := reader{cache: &Cache{Type: kebab(at.Key), values: map[string]string{}}}
+	r := reader{cache: &Cache{Name: name, Type: kebab(at.Key), values: map[string]string{}}}
 	if err := r.read(at); err != nil {
 		return nil, nil, err
 	}
@@ -173,7 +174,7 @@ func ParseCaches(data []byte) (map[string]*Cache, error) {
 		if err != nil {
 			return nil, fmt.Errorf("cache %q: %w", f.Key, err)
 		}
-		r := reader{cache: &Cache{Type: kebab(at.Key), values: map[string]string{}}}
+		r := reader{cache: &Cache{Name: f.Key, Type: kebab(at.Key), values: map[string]string{}}}
 		if err := r.read(at); err != nil {
 			return nil, fmt.Errorf("cache %q: %w", f.Key, err)
 		}
@@ -200,25 +201,25 @@ func read(data []byte, f Format) (doc *tree.Node, err error) {
 // types are the elements that are caches.
 var types = []string{"local-cache", "distributed-cache", "replicated-cache", "invalidation-cache"}
 
-// findCache looks for the element of the one cache in a document.
-func findCache(doc *tree.Node) (tree.Field, error) {
-	f, err := only(doc, "")
-	if err != nil || kebab(f.Key) != "infinispan" {
-		if err == nil && f.Value.Shape == tree.Mapping && !isCache(f) {
-			return named(f)
+// findCache looks for the element of the one cache in a document, and for its name.
+func findCache(doc *tree.Node) (f tree.Field, name string, err error) {
+	if f, err = only(doc, ""); err == nil && kebab(f.Key) == "infinispan" {
+		if f, err = only(f.Value, "infinispan"); err == nil && kebab(f.Key) == "cache-container" {
+			if f, err = only(f.Value, "cache-container"); err == nil && kebab(f.Key) == "caches" {
+				if f, err = only(f.Value, "caches"); err == nil {
+					name = f.Key
+					f, err = named(f)
+					return f, name, err
+				}
+			}
 		}
-		return element(f, err)
+	} else if err == nil && f.Value.Shape == tree.Mapping && !isCache(f) {
+		name = f.Key
+		f, err = named(f)
+		return f, name, err
 	}
-	if f, err = only(f.Value, "infinispan"); err != nil || kebab(f.Key) != "cache-container" {
-		return element(f, err)
-	}
-	if f, err = only(f.Value, "cache-container"); err != nil || kebab(f.Key) != "caches" {
-		return element(f, err)
-	}
-	if f, err = only(f.Value, "caches"); err != nil {
-		return f, err
-	}
-	return named(f)
+	f, err = element(f, err)
+	return f, "", err
 }
 
 // named returns the element of a cache below its name.

@@ -59,12 +59,25 @@ func TestWritten(t *testing.T) {
 	c := parse(t, `{"local-cache":{"statistics":true,"encoding":{"media-type":"text/plain"},"expiration":{"lifespan":60000},"memory":{"max-count":100}}}`, infinispan.JSON)
 	for f, want := range map[infinispan.Format]string{
 		infinispan.JSON: `{"c":{"local-cache":{"statistics":true,"encoding":{"media-type":"text/plain"},"expiration":{"lifespan":"60000"},"memory":{"max-count":"100"}}}}`,
-		infinispan.YAML: "c:\n  localCache:\n    statistics: \"true\"\n    encoding:\n      mediaType: \"text/plain\"\n    expiration:\n      lifespan: \"60000\"\n    memory:\n      maxCount: \"100\"\n",
-		infinispan.XML:  `<local-cache name="c" statistics="true"><encoding media-type="text/plain"></encoding><expiration lifespan="60000"></expiration><memory max-count="100"></memory></local-cache>`,
+		infinispan.YAML: "c: \n  localCache: \n    statistics: \"true\"\n    encoding: \n      mediaType: \"text/plain\"\n    expiration: \n      lifespan: \"60000\"\n    memory: \n      maxCount: \"100\"\n",
+		infinispan.XML:  `<?xml version="1.0"?><local-cache name="c" statistics="true"><encoding media-type="text/plain"/><expiration lifespan="60000"/><memory max-count="100"/></local-cache>`,
 	} {
 		if got := string(c.Append(nil, f, "c", false)); got != want {
 			t.Errorf("got\n%s\nwant\n%s", got, want)
 		}
+	}
+	c = parse(t, `{"local-cache":{"aliases":["a1","a2"],"memory":{"max-size":"1MB"}}}`, infinispan.JSON)
+	for f, want := range map[infinispan.Format]string{
+		infinispan.JSON: "{\n  \"c\" : {\n    \"local-cache\" : {\n      \"aliases\" : [ \"a1\",\"a2\" ],\n      \"memory\" : {\n        \"max-size\" : \"1MB\"\n      }\n    }\n  }\n}",
+		infinispan.YAML: "c: \n  localCache: \n    aliases:\n      - \"a1\"\n      - \"a2\"\n    memory: \n      maxSize: \"1MB\"\n",
+		infinispan.XML:  "<?xml version=\"1.0\"?>\n<local-cache name=\"c\" aliases=\"a1 a2\">\n    <memory max-size=\"1MB\"/>\n</local-cache>\n",
+	} {
+		if got := string(c.Append(nil, f, "c", true)); got != want {
+			t.Errorf("got\n%q\nwant\n%q", got, want)
+		}
+	}
+	if got := string(infinispan.Local().Append(nil, infinispan.YAML, "c", false)); got != "c: \n  localCache: ~\n" {
+		t.Errorf("got %q", got)
 	}
 	if got := string(infinispan.Local().Append(nil, infinispan.JSON, "c", false)); got != `{"c":{"local-cache":{}}}` {
 		t.Errorf("got %s", got)
@@ -82,8 +95,8 @@ func TestParse(t *testing.T) {
 		{`{}`, infinispan.JSON, "memory.max-count", "-1"},
 		{`{"x":{"local-cache":{"statistics":"on"}}}`, infinispan.JSON, "statistics", "true"},
 		{`{"localCache":{"memory":{"maxSize":"1.5"}}}`, infinispan.JSON, "", "illegal value"},
-		{`{"localCache":{"memory":{"maxSize":"2 MiB"}}}`, infinispan.JSON, "memory.max-size", "2097152"},
-		{`{"local-cache":{"expiration":{"lifespan":"2m"}}}`, infinispan.JSON, "expiration.lifespan", "120000"},
+		{`{"localCache":{"memory":{"maxSize":"2 MiB"}}}`, infinispan.JSON, "memory.max-size", "2 MiB"},
+		{`{"local-cache":{"expiration":{"lifespan":"2m"}}}`, infinispan.JSON, "expiration.lifespan", "2m"},
 		{`{"local-cache":{"expiration":{"lifespan":"-1"}}}`, infinispan.JSON, "expiration.lifespan", "-1"},
 		{`{"infinispan":{"cache-container":{"name":"d","caches":{"local-cache":{"replicated-cache":{"mode":"async"}}}}}}`, infinispan.JSON, "mode", "ASYNC"},
 		{"infinispan:\n  cacheContainer:\n    caches:\n      c:\n        distributedCache:\n          owners: 3\n", infinispan.YAML, "owners", "3"},
@@ -117,7 +130,7 @@ func TestParse(t *testing.T) {
 		{`{"local-cache":{"configuration":"mine"}}`, infinispan.JSON, "", "ISPN000374: local-cache.configuration: No such template 'mine'"},
 		{`{"local-cache":{"configuration":"org.infinispan.DIST_SYNC"}}`, infinispan.JSON, "", "the template is a distributed-cache"},
 		{`[]`, infinispan.JSON, "", "got a list"},
-		{`{"local-cache":`, infinispan.JSON, "", "ends too early at [1,16]"},
+		{`{"local-cache":`, infinispan.JSON, "", "Reached end of input at [1,16]"},
 		{strings.Repeat(" ", infinispan.MaxCache+1), infinispan.JSON, "", "larger than 65536 bytes"},
 	} {
 		got, _, err := infinispan.ParseCache([]byte(c.in), c.f)
@@ -139,6 +152,18 @@ func TestWarnings(t *testing.T) {
 	}
 	if got := string(c.Append(nil, infinispan.JSON, "c", false)); got != `{"c":{"local-cache":{"expiration":{"lifespan":"7"}}}}` {
 		t.Errorf("got %s", got)
+	}
+}
+
+// Times and sizes are told as they were said, and mean the same in any unit.
+func TestUnits(t *testing.T) {
+	c := parse(t, `{"local-cache":{"expiration":{"lifespan":"2m"},"memory":{"max-size":"1 MiB"}}}`, infinispan.JSON)
+	other := parse(t, `<local-cache name="n"><expiration lifespan="120000"/><memory max-size="1048576"/></local-cache>`, infinispan.XML)
+	if c.Int("expiration.lifespan") != 120_000 || c.Int("memory.max-size") != 1<<20 || c.Value("expiration.lifespan") != "2m" {
+		t.Errorf("got %+v", c)
+	}
+	if !c.Equal(other) || c.Name != "" || other.Name != "n" {
+		t.Errorf("%+v is not %+v", c, other)
 	}
 }
 

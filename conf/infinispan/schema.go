@@ -300,7 +300,10 @@ func (r *reader) attribute(a *attribute, f tree.Field, path string) error {
 		return nil
 	case a.verdict == lacking && !slices.Contains(a.off, given):
 		return fail("", "this feature is not supported yet")
-	case a.verdict == lacking, a.is == name, a.is == template:
+	case a.verdict == lacking, a.is == template:
+		return nil
+	case a.is == name:
+		r.cache.Name = given
 		return nil
 	}
 	v, err := a.parse(given)
@@ -315,7 +318,7 @@ var truths = map[string]string{
 	"true": "true", "yes": "true", "y": "true", "on": "true", "false": "false", "no": "false", "n": "false", "off": "false",
 }
 
-// parse brings a value into its normal form.
+// parse judges a value, and brings it into its normal form; times and sizes keep their units.
 func (a *attribute) parse(s string) (string, error) {
 	switch a.is {
 	case boolean:
@@ -333,9 +336,13 @@ func (a *attribute) parse(s string) (string, error) {
 		}
 		return strconv.FormatInt(n, 10), nil
 	case duration:
-		return quantity(s, durations, "want a time: milliseconds, or a number with ms, s, m, h or d; -1 for never")
+		if _, ok := quantity(s, durations); !ok {
+			return "", fmt.Errorf("want a time: milliseconds, or a number with ms, s, m, h or d; -1 for never")
+		}
 	case size:
-		return quantity(s, sizes, "want a size: bytes, or a number with KB, MB, GB, TB, KiB, MiB, GiB or TiB; -1 for none")
+		if _, ok := quantity(s, sizes); !ok {
+			return "", fmt.Errorf("want a size: bytes, or a number with KB, MB, GB, TB, KiB, MiB, GiB or TiB; -1 for none")
+		}
 	case word:
 		if up := strings.ToUpper(s); slices.Contains(a.choices, up) {
 			return up, nil
@@ -363,17 +370,39 @@ var (
 )
 
 // quantity reads a number with a unit, or -1.
-func quantity(s string, units map[string]int64, want string) (string, error) {
+func quantity(s string, units map[string]int64) (n int64, ok bool) {
 	if s == "-1" {
-		return s, nil
+		return -1, true
 	}
 	digits := strings.TrimRight(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
 	unit, known := units[strings.ToLower(strings.TrimSpace(s[len(digits):]))]
 	n, err := strconv.ParseInt(digits, 10, 64)
 	if err != nil || !known || n < 0 || n > math.MaxInt64/2/unit {
-		return "", fmt.Errorf("%s", want)
+		return 0, false
 	}
-	return strconv.FormatInt(n*unit, 10), nil
+	return n * unit, true
+}
+
+// int is what a value that counts means.
+func (a *attribute) int(s string) (n int64, ok bool) {
+	switch a.is {
+	case duration:
+		return quantity(s, durations)
+	case size:
+		return quantity(s, sizes)
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	return n, err == nil
+}
+
+// same tells whether two values mean the same.
+func (a *attribute) same(s, t string) bool {
+	if a.is != duration && a.is != size {
+		return s == t
+	}
+	n, _ := a.int(s)
+	m, _ := a.int(t)
+	return n == m
 }
 
 // whole judges what no attribute can judge alone.

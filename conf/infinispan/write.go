@@ -16,36 +16,20 @@ import (
 func (c *Cache) Append(dst []byte, f Format, name string, pretty bool) []byte {
 	switch {
 	case f == XML:
-		return append(appendXML(dst, c.element(name), 0, pretty), newline(pretty)...)
+		return appendXMLDocument(dst, c.element(name), pretty)
 	case f == YAML && name == "":
 		return c.element("").appendYAML(dst, 0)
 	case f == YAML:
-		return c.element("").appendYAML(append(appendYAMLText(dst, name), ":\n"...), 1)
+		return c.element("").appendYAML(append(appendYAMLText(dst, name), ": \n"...), 1)
 	}
-	depth := 1
-	dst = append(dst, '{')
-	if name != "" {
-		dst = append(appendField(dst, name, depth, pretty), '{')
-		depth++
+	if name == "" {
+		return c.appendJSON(dst, pretty)
 	}
-	dst = c.element("").appendJSON(dst, depth, pretty)
-	for depth--; depth >= 0; depth-- {
-		dst = appendLine(dst, depth, pretty, '}')
-	}
-	return append(dst, newline(pretty)...)
+	return c.appendJSON(dst, pretty, name)
 }
 
-// AppendDocument writes the configuration of a cache as a whole document with one cache in it.
-func (c *Cache) AppendDocument(dst []byte, f Format, name string, pretty bool) []byte {
-	switch f {
-	case XML:
-		container := &node{name: "cache-container", below: []*node{c.element(name)}}
-		return appendXML(dst, &node{name: "infinispan", below: []*node{container}}, 0, pretty)
-	case YAML:
-		dst = append(dst, "infinispan:\n  cacheContainer:\n    caches:\n      "...)
-		return c.element("").appendYAML(append(appendYAMLText(dst, name), ":\n"...), 4)
-	}
-	above := []string{"infinispan", "cache-container", "caches", name}
+// appendJSON appends the cache's element within objects of those names.
+func (c *Cache) appendJSON(dst []byte, pretty bool, above ...string) []byte {
 	dst = append(dst, '{')
 	for i, key := range above {
 		dst = append(appendField(dst, key, i+1, pretty), '{')
@@ -55,6 +39,19 @@ func (c *Cache) AppendDocument(dst []byte, f Format, name string, pretty bool) [
 		dst = appendLine(dst, i, pretty, '}')
 	}
 	return dst
+}
+
+// AppendDocument writes the configuration of a cache as a whole document with one cache in it.
+func (c *Cache) AppendDocument(dst []byte, f Format, name string, pretty bool) []byte {
+	switch f {
+	case XML:
+		container := &node{name: "cache-container", below: []*node{c.element(name)}}
+		return appendXMLDocument(dst, &node{name: "infinispan", below: []*node{container}}, pretty)
+	case YAML:
+		dst = append(dst, "infinispan: \n  cacheContainer: \n    caches: \n      "...)
+		return c.element("").appendYAML(append(appendYAMLText(dst, name), ": \n"...), 4)
+	}
+	return c.appendJSON(dst, pretty, "infinispan", "cache-container", "caches", name)
 }
 
 // AppendCaches writes caches as a document that Infinispan and ParseCaches read, in JSON.
@@ -110,13 +107,6 @@ func (c *Cache) element(name string) *node {
 	return top
 }
 
-func newline(pretty bool) string {
-	if pretty {
-		return "\n"
-	}
-	return ""
-}
-
 func appendLine(dst []byte, indent int, pretty bool, c byte) []byte {
 	if pretty {
 		dst = append(dst, '\n')
@@ -141,16 +131,20 @@ func appendField(dst []byte, key string, indent int, pretty bool) []byte {
 		dst = append(dst, '\n')
 		dst = append(dst, strings.Repeat("  ", indent)...)
 	}
-	dst = append(appendJSONText(dst, key), ':')
+	dst = appendJSONText(dst, key)
 	if pretty {
-		dst = append(dst, ' ')
+		return append(dst, " : "...)
 	}
-	return dst
+	return append(dst, ':')
 }
 
 // appendJSON appends the element as a field. Numbers are strings, as Infinispan has them.
 func (n *node) appendJSON(dst []byte, indent int, pretty bool) []byte {
 	dst = append(appendField(dst, n.name, indent, pretty), '{')
+	space := ""
+	if pretty {
+		space = " "
+	}
 	for i, f := range n.fields {
 		if i > 0 {
 			dst = append(dst, ',')
@@ -160,14 +154,14 @@ func (n *node) appendJSON(dst []byte, indent int, pretty bool) []byte {
 		case boolean:
 			dst = append(dst, f.value...)
 		case list:
-			dst = append(dst, '[')
+			dst = append(append(dst, '['), space...)
 			for k, s := range strings.Fields(f.value) {
 				if k > 0 {
 					dst = append(dst, ',')
 				}
 				dst = appendJSONText(dst, s)
 			}
-			dst = append(dst, ']')
+			dst = append(append(dst, space...), ']')
 		default:
 			dst = appendJSONText(dst, f.value)
 		}
@@ -192,25 +186,32 @@ func appendXMLText(dst []byte, s string) []byte {
 	return append(dst, b.Bytes()...)
 }
 
-func appendXML(dst []byte, n *node, indent int, pretty bool) []byte {
-	if pretty && indent > 0 {
+func appendXMLDocument(dst []byte, n *node, pretty bool) []byte {
+	dst = append(dst, `<?xml version="1.0"?>`...)
+	if pretty {
 		dst = append(dst, '\n')
-		dst = append(dst, strings.Repeat("  ", indent)...)
 	}
-	dst = append(append(dst, '<'), n.name...)
+	return appendXML(dst, n, 0, pretty)
+}
+
+func appendXML(dst []byte, n *node, indent int, pretty bool) []byte {
+	pad, end := "", ""
+	if pretty {
+		pad, end = strings.Repeat("    ", indent), "\n"
+	}
+	dst = append(append(append(dst, pad...), '<'), n.name...)
 	for _, f := range n.fields {
 		dst = append(append(append(dst, ' '), f.name...), `="`...)
 		dst = append(appendXMLText(dst, f.value), '"')
 	}
-	dst = append(dst, '>')
+	if len(n.below) == 0 {
+		return append(append(dst, "/>"...), end...)
+	}
+	dst = append(append(dst, '>'), end...)
 	for _, b := range n.below {
 		dst = appendXML(dst, b, indent+1, pretty)
 	}
-	if pretty && len(n.below) > 0 {
-		dst = append(dst, '\n')
-		dst = append(dst, strings.Repeat("  ", indent)...)
-	}
-	return append(append(append(dst, "</"...), n.name...), '>')
+	return append(append(append(append(append(dst, pad...), "</"...), n.name...), '>'), end...)
 }
 
 // appendYAMLText appends a text so that YAML reads it as one, whatever is in it.
@@ -228,9 +229,9 @@ func (n *node) appendYAML(dst []byte, indent int) []byte {
 	pad := strings.Repeat("  ", indent)
 	dst = append(append(append(dst, pad...), camel(n.name)...), ':')
 	if len(n.fields)+len(n.below) == 0 {
-		return append(dst, " {}\n"...)
+		return append(dst, " ~\n"...)
 	}
-	dst = append(dst, '\n')
+	dst = append(dst, " \n"...)
 	for _, f := range n.fields {
 		dst = append(append(append(dst, pad...), "  "...), camel(f.name)...)
 		if f.is != list {

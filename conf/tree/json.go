@@ -44,7 +44,7 @@ func (r *jsonReader) token() (json.Token, error) {
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		line, column := position(r.data, int64(len(r.data)))
-		return nil, &Error{line, column, "the document ends too early"}
+		return nil, &Error{line, column, "Reached end of input"}
 	}
 	line, column := r.begin()
 	return nil, &Error{line, column, "invalid JSON: " + err.Error()}

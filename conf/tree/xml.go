@@ -88,7 +88,7 @@ func (r *xmlReader) element(start xml.StartElement, line, column, depth int) (*N
 		line, column := r.d.InputPos()
 		t, err := r.token()
 		if errors.Is(err, io.EOF) {
-			return nil, &Error{line, column, "the document ends too early"}
+			return nil, &Error{line, column, "Reached end of input"}
 		}
 		if err != nil {
 			return nil, err

@@ -265,7 +265,7 @@ func (c *Catalog) Assign(alias, name string) error {
 	case !ok:
 		return rest.ErrNoCache
 	case r.caches[alias].Config != nil:
-		return refuse(400, "ISPN000438: %s is the name of a cache", alias)
+		return refuse(400, "ISPN000438: Cache with name '%s' is defined more than once!", alias)
 	case !has:
 		return refuse(400, "ISPN000436: Cache '%s' has been requested, but no matching cache configuration exists", alias)
 	case from.Name == name:

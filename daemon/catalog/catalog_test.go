@@ -99,7 +99,7 @@ func TestCachesOutliveTheProcess(t *testing.T) {
 	raise := func(was *infinispan.Cache) (*infinispan.Cache, error) { return was.With("memory.max-count", "20") }
 	do(c.Change("b", raise))
 	do(c.Change("default", func(was *infinispan.Cache) (*infinispan.Cache, error) { return was.With("expiration.lifespan", "1m") }))
-	is(t, "before", c, s, map[string]string{"default": `{"local-cache":{"statistics":true,"expiration":{"lifespan":"60000"}}}`, "a": plain, "b": altered, "volatile": plain})
+	is(t, "before", c, s, map[string]string{"default": `{"local-cache":{"statistics":true,"expiration":{"lifespan":"1m"}}}`, "a": plain, "b": altered, "volatile": plain})
 	do(d.Close())
 	if d, err = catalog.OpenDir(path); err != nil {
 		t.Fatal(err)
@@ -107,7 +107,7 @@ func TestCachesOutliveTheProcess(t *testing.T) {
 	defer d.Close()
 	s = newStore(t)
 	c = open(t, s, d)
-	is(t, "after", c, s, map[string]string{"default": `{"local-cache":{"statistics":true,"expiration":{"lifespan":"60000"}}}`, "a": plain, "b": altered})
+	is(t, "after", c, s, map[string]string{"default": `{"local-cache":{"statistics":true,"expiration":{"lifespan":"1m"}}}`, "a": plain, "b": altered})
 	if info, err := os.Stat(filepath.Join(path, "caches.json")); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("got %v, %v", info, err)
 	}
@@ -167,7 +167,7 @@ func TestForeignFile(t *testing.T) {
 		"":     "want {",
 		"torn": "invalid JSON",
 		"{}":   "want {",
-		`{"infinispan":{"cache-container":{"caches":{"a":{"local-cache":{}},`:                                   "ends too early",
+		`{"infinispan":{"cache-container":{"caches":{"a":{"local-cache":{}},`:                                   "Reached end of input",
 		`{"infinispan":{"cache-container":{"caches":{"a":{"local-cache":{"nonsense":1}}}}}}`:                    `cache "a": local-cache.nonsense: unknown attribute`,
 		`{"infinispan":{"cache-container":{"caches":{"a":{"local-cache":{}},"a":{"local-cache":{}}}}}}`:         "it is there twice",
 		`{"infinispan":{"cache-container":{"caches":{"a\u0000":{"local-cache":{}}}}}}`:                          "do not show",

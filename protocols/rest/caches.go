@@ -3,7 +3,6 @@ package rest
 import (
 	"cmp"
 	"slices"
-	"strings"
 
 	"github.com/valyala/fasthttp"
 
@@ -110,8 +109,6 @@ func (x *Exchange) aCache(name []byte, action string) {
 	}
 	switch {
 	case changes && !x.mayAdmin():
-	case changes && x.meth == mPost && action == "" && there && !x.updates():
-		x.text(fasthttp.StatusBadRequest, "ISPN000507: Cache ", string(name), " already exists")
 	case changes && x.meth == mDelete && !there:
 		x.plain(fasthttp.StatusNotFound)
 	case changes && x.meth == mDelete:
@@ -243,12 +240,6 @@ func (x *Exchange) resetStats(name string) {
 	if admin, err := x.peer.Env.Caches.Admin(name, grid.Principal{}); err == nil {
 		admin.ResetStats()
 	}
-}
-
-// updates tells whether a cache that is there may be changed by POST.
-func (x *Exchange) updates() bool {
-	flags, _ := x.field(fFlags)
-	return strings.Contains(string(flags), "UPDATE")
 }
 
 // describe appends what is told about a cache; whole tells everything.

@@ -58,7 +58,12 @@ func (fixed) Names() []string { return []string{"default"} }
 func (fixed) Find(name string) (Cache, bool) {
 	return Cache{Name: "default", Config: theDefault}, name == "default"
 }
-func (fixed) Create(string, *infinispan.Cache, bool) error { return errFixed }
+func (fixed) Create(name string, _ *infinispan.Cache, _ bool) error {
+	if name == "default" {
+		return &Refusal{fasthttp.StatusBadRequest, "ISPN000507: Cache default already exists"}
+	}
+	return errFixed
+}
 func (fixed) Change(string, func(*infinispan.Cache) (*infinispan.Cache, error)) error {
 	return errFixed
 }

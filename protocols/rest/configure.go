@@ -308,7 +308,7 @@ func (x *Exchange) convert(toJSON bool) {
 			return
 		}
 		if c := x.document(); c != nil {
-			x.configuration("", c, f)
+			x.configuration(c.Name, c, f)
 		}
 	})
 }

@@ -532,7 +532,8 @@ func (l *loop) step(k *conn, m *mail) gnet.Action {
 			go k.c.Wake()
 			return l.retain(k)
 		}
-		if l.s.closing.Load() && p.Held == 0 && k.gc.InboundBuffered() == 0 {
+		// Only who was told takes leave; who was not, because closing began meanwhile, is looked at once more.
+		if l.turn.Leaving && p.Held == 0 && k.gc.InboundBuffered() == 0 {
 			return gnet.Close
 		}
 		return l.retain(k)

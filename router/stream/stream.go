@@ -67,6 +67,7 @@ type conn struct {
 	in   []byte
 	eof  bool
 	more bool // answers were left in the inbox
+	told bool // the session knows that the node is stopping
 	wake chan struct{}
 
 	mu      sync.Mutex
@@ -261,7 +262,7 @@ func (k *conn) run(spoke bool) (lastWords bool) {
 		if k.eof && p.Held == 0 {
 			return false
 		}
-		if p.Held == 0 && len(k.in) == 0 && k.s.leaving() {
+		if p.Held == 0 && len(k.in) == 0 && k.told {
 			return false
 		}
 		if k.eof {
@@ -332,6 +333,7 @@ func (k *conn) step() (p protocols.Progress, said, ok bool) {
 		In: k.in, EOF: k.eof, Late: late, Out: b.out[:0], Room: router.Room, CanTail: true,
 		Now: now, Batch: b.batch, Loop: protocols.MaxLoops - 1, Leaving: k.s.leaving(), Overdue: k.c.Overdue(now.Wall),
 	}
+	k.told = b.turn.Leaving // before it is known to the session, nobody takes leave
 	p = k.c.Session.Step(&b.turn)
 	if p.Next == protocols.Switch {
 		k.c.Session.Close()

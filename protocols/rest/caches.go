@@ -21,19 +21,7 @@ func (x *Exchange) caches() {
 		x.out = appendStrings(x.out[:0], x.s.opt.Catalog.Names())
 		x.json()
 	case x.meth == mGet && action == "detailed":
-		x.out = append(x.out[:0], '[')
-		for _, name := range x.s.opt.Catalog.Names() {
-			c, there := x.s.opt.Catalog.Find(name)
-			if !there {
-				continue
-			}
-			if len(x.out) > 1 {
-				x.out = append(x.out, ',')
-			}
-			x.describe(&c, false)
-		}
-		x.out = append(x.out, ']')
-		x.json()
+		x.eachCache(nil, true, func(x *Exchange, c *Cache) { x.describe(c, false) })
 	case x.meth == mPost && (action == "convert" || action == "toJSON"):
 		x.convert(action == "toJSON")
 	case x.meth == mPost && action == "compare":
@@ -45,6 +33,50 @@ func (x *Exchange) caches() {
 	default:
 		x.text(fasthttp.StatusMethodNotAllowed, notAllowed)
 	}
+}
+
+// eachCache answers with an array of what add appends for each of the templates, and for each cache if caches. It is made while
+// it is sent: with all of their aliases, caches take megabytes, and clients ask as often as they like.
+func (x *Exchange) eachCache(templates []string, caches bool, add func(x *Exchange, c *Cache)) {
+	at, names, begun := 0, []string(nil), false
+	x.alone(func(x *Exchange, _ grid.Ticket) bool {
+		x.out = x.out[:0]
+		some := begun
+		if !begun {
+			x.out = append(x.out, '[')
+			if caches {
+				names = x.s.opt.Catalog.Names()
+			}
+		}
+		for ; at < len(templates)+len(names) && len(x.out) < listPart; at++ {
+			var c Cache
+			if at < len(templates) {
+				c.Name = templates[at]
+				c.Config, _ = infinispan.Template(c.Name)
+			} else if c, _ = x.s.opt.Catalog.Find(names[at-len(templates)]); c.Name != names[at-len(templates)] {
+				continue // removed meanwhile
+			}
+			if some {
+				x.out = append(x.out, ',')
+			}
+			some = true
+			add(x, &c)
+		}
+		more := at < len(templates)+len(names)
+		if !more {
+			x.out = append(x.out, ']')
+		}
+		if !more && !begun {
+			x.json()
+			return true
+		}
+		if !begun {
+			begun, x.Length = true, -1
+			x.Res.SetContentType("application/json")
+		}
+		x.showPart(x.out, more)
+		return true
+	})
 }
 
 // Actions on a cache that Infinispan has and this server has not yet.

@@ -369,30 +369,13 @@ func (x *Exchange) compare() {
 
 // cacheConfigs lists configurations: of all caches, or of the templates.
 func (x *Exchange) cacheConfigs(templates bool) {
-	x.out = append(x.out[:0], '[')
-	add := func(name string, c *infinispan.Cache) {
+	x.eachCache(infinispan.Templates, !templates, func(x *Exchange, c *Cache) {
 		o := object(x.out)
-		if len(o) > 1 {
-			o = append(o, ',')
-		}
 		o.open()
-		o.text("name", name)
+		o.text("name", c.Name)
 		o.name("configuration")
-		o = c.Append(o, infinispan.JSON, name, false)
+		o = c.Config.Append(o, infinispan.JSON, c.Name, false)
 		o.end()
 		x.out = o
-	}
-	for _, name := range infinispan.Templates {
-		c, _ := infinispan.Template(name)
-		add(name, c)
-	}
-	if !templates {
-		for _, name := range x.s.opt.Catalog.Names() {
-			if c, ok := x.s.opt.Catalog.Find(name); ok {
-				add(name, c.Config)
-			}
-		}
-	}
-	x.out = append(x.out, ']')
-	x.json()
+	})
 }

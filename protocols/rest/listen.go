@@ -230,14 +230,13 @@ func (x *Exchange) listenCaches() {
 		}
 		s.seen = map[string]*infinispan.Cache{}
 		if !s.asked {
-			x.compareCaches(s)
-			x.out = x.out[:0]
+			x.compareCaches(s, nil)
 		}
 		return true
 	}
 	x.beginEvents(s, start, func(x *Exchange) bool {
 		x.out = x.out[:0]
-		if x.compareCaches(x.events); len(x.out) == 0 {
+		if x.compareCaches(x.events, x.tellCache); len(x.out) == 0 {
 			return false
 		}
 		x.showEvents(x.out, true)
@@ -245,18 +244,19 @@ func (x *Exchange) listenCaches() {
 	})
 }
 
-// compareCaches appends what is different from what was seen, and has seen it.
-func (x *Exchange) compareCaches(s *stream) {
+// compareCaches calls tell with what is different from what was seen, and has seen it: up to a part of the answer, and the rest
+// when it is called again. tell is nil where nothing is to be told.
+func (x *Exchange) compareCaches(s *stream, tell func(kind, name string, c *infinispan.Cache)) {
 	catalog := x.s.opt.Catalog
 	version := catalog.Version() // before what is told: what changes meanwhile is told again
 	if s.version == version+1 {
 		return
 	}
-	s.version = version + 1
+	s.version = 0
 	there := map[string]bool{}
 	for _, name := range catalog.Names() {
-		c, ok := catalog.Find(name)
-		if !ok {
+		c, _ := catalog.Find(name)
+		if c.Name != name { // removed meanwhile
 			continue
 		}
 		there[name] = true
@@ -264,18 +264,38 @@ func (x *Exchange) compareCaches(s *stream) {
 		if was == c.Config {
 			continue
 		}
+		if len(x.out) >= listPart {
+			return
+		}
 		kind := "update-cache"
 		if was == nil {
 			kind = "create-cache"
 		}
 		s.seen[name] = c.Config
-		text := bytes.TrimRight(c.Config.AppendDocument(nil, s.format, name, s.pretty), "\n")
-		x.out = appendEvent(x.out, kind, text)
-	}
-	for name := range s.seen {
-		if !there[name] {
-			delete(s.seen, name)
-			x.out = appendEvent(x.out, "remove-cache", []byte(name))
+		if tell != nil {
+			tell(kind, name, c.Config)
 		}
 	}
+	for name := range s.seen {
+		if there[name] {
+			continue
+		}
+		if len(x.out) >= listPart {
+			return
+		}
+		delete(s.seen, name)
+		if tell != nil {
+			tell("remove-cache", name, nil)
+		}
+	}
+	s.version = version + 1
+}
+
+// tellCache appends an event; c is nil for a cache that was removed.
+func (x *Exchange) tellCache(kind, name string, c *infinispan.Cache) {
+	text := []byte(name)
+	if c != nil {
+		text = bytes.TrimRight(c.AppendDocument(nil, x.events.format, name, x.events.pretty), "\n")
+	}
+	x.out = appendEvent(x.out, kind, text)
 }

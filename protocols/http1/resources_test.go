@@ -312,6 +312,9 @@ func TestOpenAPI(t *testing.T) {
 			continue
 		}
 		at, query, _ := strings.Cut(w[1], "?")
+		if query == "action=listen" {
+			continue // described by its path of v3
+		}
 		action, acts := strings.CutPrefix(query, "action=")
 		action, _, _ = strings.Cut(action, "&")
 		named := slices.ContainsFunc(slices.Collect(maps.Keys(doc.Paths)), func(path string) bool {

@@ -40,13 +40,19 @@ func TestCachesAreToldInParts(t *testing.T) {
 	}
 	m := &manyCaches{caches: map[string]rest.Cache{}}
 	for i := range caches {
-		name := fmt.Sprintf("c%03d", i)
+		name := fmt.Sprintf("c%03d%s", i, strings.Repeat("n", 100))
 		m.names = append(m.names, name)
 		m.caches[name] = rest.Cache{Name: name, Config: config}
 	}
 	slices.Sort(m.names)
-	for _, path := range []string{
-		"/rest/v2/container/cache-configs", "/rest/v2/caches?action=detailed", "/rest/v2/container?action=listen&includeCurrentState=true",
+	for path, mark := range map[string]string{
+		"/rest/v2/container/cache-configs":                          `"name":"%s`,
+		"/rest/v2/caches?action=detailed":                           `"name":"%s`,
+		"/rest/v2/container?action=listen&includeCurrentState=true": `"caches":{"%s`,
+		"/rest/v2/caches":                                           `"%s`,
+		"/rest/v2/container":                                        `"name":"%s`,
+		"/rest/v2/container/health":                                 `"cache_name":"%s`,
+		"/status.json":                                              `"%s`,
 	} {
 		env := &protocols.Env{Caches: gridtest.NewModel(gridtest.Options{}), Limits: protocols.DefaultLimits}
 		s := http1.New(http1.Options{Service: rest.New(rest.Options{Catalog: m})}).Open(env)
@@ -68,9 +74,9 @@ func TestCachesAreToldInParts(t *testing.T) {
 				t.Fatalf("%s: there is no end", path)
 			}
 		}
-		mark, want := `"name":"%s"`, requests
+		want := requests
 		if strings.Contains(path, "listen") {
-			mark, want = `"caches":{"%s":`, 1
+			want = 1
 		}
 		for _, name := range []string{"c000", "c100", "c199"} {
 			if n := strings.Count(told.String(), fmt.Sprintf(mark, name)); n != want {

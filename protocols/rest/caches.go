@@ -18,8 +18,10 @@ func (x *Exchange) caches() {
 	}
 	switch {
 	case x.meth == mGet && action == "":
-		x.out = appendStrings(x.out[:0], x.s.opt.Catalog.Names())
-		x.json()
+		x.inTurn(func(x *Exchange) {
+			x.out = appendStrings(x.out[:0], x.s.opt.Catalog.Names())
+			x.json()
+		})
 	case x.meth == mGet && action == "detailed":
 		x.eachCache(nil, true, func(x *Exchange, c *Cache) { x.describe(c, false) })
 	case x.meth == mPost && (action == "convert" || action == "toJSON"):
@@ -33,6 +35,15 @@ func (x *Exchange) caches() {
 	default:
 		x.text(fasthttp.StatusMethodNotAllowed, notAllowed)
 	}
+}
+
+// inTurn has an answer that grows with the number of caches made when those before it are sent: of pipelined requests, one at a
+// time is in memory.
+func (x *Exchange) inTurn(answer func(x *Exchange)) {
+	x.alone(func(x *Exchange, _ grid.Ticket) bool {
+		answer(x)
+		return true
+	})
 }
 
 // eachCache answers with an array of what add appends for each of the templates, and for each cache if caches. It is made while

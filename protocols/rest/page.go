@@ -34,6 +34,10 @@ func (x *Exchange) status() {
 		x.text(fasthttp.StatusMethodNotAllowed, notAllowed)
 		return
 	}
+	x.inTurn((*Exchange).showStatus)
+}
+
+func (x *Exchange) showStatus() {
 	h, ops := x.s.opt.Host(), x.s.allOps()
 	o := object(x.out[:0])
 	o.open()

@@ -44,12 +44,12 @@ func (x *Exchange) container(sub [][]byte) {
 		x.text(fasthttp.StatusMethodNotAllowed, notAllowed)
 	case len(sub) == 1 && first == "health":
 		if get || x.meth == mHead {
-			x.clusterHealth()
+			x.inTurn((*Exchange).clusterHealth)
 			return
 		}
 		x.text(fasthttp.StatusMethodNotAllowed, notAllowed)
 	case len(sub) == 0 && get && action == "":
-		x.containerInfo()
+		x.inTurn((*Exchange).containerInfo)
 	case get && (len(sub) == 0 || len(sub) == 1 && first == "config") && action == "listen":
 		x.listenCaches()
 	case len(sub) == 0 && get:

@@ -42,7 +42,7 @@ type Dir struct {
 // OpenDir makes the directory at path if there is none, and takes it for this process: another that wants it is refused until
 // Close, or the end of the process.
 func OpenDir(path string) (*Dir, error) {
-	if err := os.MkdirAll(path, 0o700); err != nil {
+	if err := mkdir(path); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
 	held, err := lock(filepath.Join(path, "lock"))
@@ -50,6 +50,25 @@ func OpenDir(path string) (*Dir, error) {
 		return nil, fmt.Errorf("data directory %s: %w", path, err)
 	}
 	return &Dir{path, disk{}, held}, nil
+}
+
+// mkdir makes the directory at path and those above it, so that a crash of the machine does not take them back: what is kept in
+// them was acknowledged.
+func mkdir(path string) error {
+	err := os.Mkdir(path, 0o700)
+	if above := filepath.Dir(path); errors.Is(err, fs.ErrNotExist) && above != path {
+		if err := mkdir(above); err != nil {
+			return err
+		}
+		err = os.Mkdir(path, 0o700)
+	}
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return nil // or no directory: then there can be no lock in it
+	case err != nil:
+		return err
+	}
+	return disk{}.SyncDir(filepath.Dir(path))
 }
 
 // NewDir returns a Dir on another file system, for tests.

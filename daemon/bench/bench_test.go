@@ -366,7 +366,7 @@ func TestRun(t *testing.T) {
 				return r.HitRatio > 0.5 && r.HitRatio < 0.95 && r.Sets >= r.Gets-r.Hits-4 && r.Gets >= 3000-4
 			})
 		f(Options{Conns: 4, GetShare: 1, Rate: 2000, Requests: 200}, true,
-			func(r *Report) bool { return r.Requests >= 200 && r.Seconds > 0.08 && r.Late != nil })
+			func(r *Report) bool { return r.Requests >= 200 && r.Late != nil })
 		f(Options{Conns: 2, GetShare: 0.9, Duration: 20 * time.Millisecond}, true,
 			func(r *Report) bool { return r.Requests > 0 && r.Late == nil && r.Latency.Max >= r.Latency.P50 })
 	}

@@ -318,19 +318,24 @@ func (r *runner) client(name, dir, addr, interpreter string, args ...string) (in
 	if !strings.Contains(name, ".") {
 		return example(name, interpreter, dir, addr)
 	}
-	b, err := files.ReadFile("clients/" + name)
-	if err != nil {
-		return 0, err
+	need := []string{name}
+	if filepath.Ext(name) == ".sh" {
+		need = append(need, "checks.sh") // which it reads
 	}
-	path := filepath.Join(dir, name)
-	if err := os.WriteFile(path, b, 0o644); err != nil {
-		return 0, err
+	for _, n := range need {
+		b, err := files.ReadFile("clients/" + n)
+		if err != nil {
+			return 0, err
+		}
+		if err := os.WriteFile(filepath.Join(dir, n), b, 0o644); err != nil {
+			return 0, err
+		}
 	}
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return 0, err
 	}
-	return checks(command(dir, r.env, interpreter, append(args, path, host, port)...))
+	return checks(command(dir, r.env, interpreter, append(args, filepath.Join(dir, name), host, port)...))
 }
 
 // script runs a scenario that needs Debian packages alone.

@@ -1,19 +1,9 @@
 # curl, by every version of HTTP that it speaks, in clear and by TLS.
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+. "$(dirname "$0")/checks.sh"
 clear=http://$1:$2
 tls=https://$1:$2
 caches=/rest/v2/caches/default
 
-check() { # WHAT COMMAND...: the command succeeds
-	what=$1
-	shift
-	if "$@" >out 2>&1; then echo "ok $what"; else
-		echo "not ok $what"
-		head -c 500 out
-	fi
-}
 ask() { # ARGUMENT...: curl by $how; leaves body, head and what -w tells
 	# shellcheck disable=SC2086
 	curl -sS --max-time 30 --cacert "$CA" $how -o body -D head -w '%{http_code} HTTP/%{http_version} %{num_connects}\n' "$@" >told 2>&1

@@ -1,16 +1,6 @@
 # nghttp and h2load of nghttp2.
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+. "$(dirname "$0")/checks.sh"
 
-check() { # WHAT COMMAND...: the command succeeds
-	what=$1
-	shift
-	if "$@" >out 2>&1; then echo "ok $what"; else
-		echo "not ok $what"
-		tail -c 500 out
-	fi
-}
 prints() { # WORDS COMMAND...: the command succeeds and its output has a line that matches
 	words=$1
 	shift

@@ -1,16 +1,7 @@
 # openssl s_client: versions, suites, names, resumption, client certificates.
-cd "$(mktemp -d)" || exit 1
-trap 'rm -rf "$PWD"' EXIT
+. "$(dirname "$0")/checks.sh"
 at=$1:$2
 
-check() { # WHAT COMMAND...: the command succeeds
-	what=$1
-	shift
-	if "$@" >out 2>&1; then echo "ok $what"; else
-		echo "not ok $what"
-		tail -c 500 out
-	fi
-}
 # -ign_eof waits for the server's end: the request asks for it.
 say() { # WHERE REQUEST ARGUMENT...
 	where=$1 request=$2

@@ -1,17 +1,7 @@
 # libmemcached's tools, by text.
 export MEMCACHED_SERVERS="$1:$2"
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+. "$(dirname "$0")/checks.sh"
 
-check() { # WHAT COMMAND...: the command succeeds
-	what=$1
-	shift
-	if "$@" >out 2>&1; then echo "ok $what"; else
-		echo "not ok $what"
-		head -c 500 out
-	fi
-}
 fails() { ! timeout 20 "$@"; }
 prints() { # WORDS COMMAND...: the command succeeds and its output has a line that matches
 	words=$1

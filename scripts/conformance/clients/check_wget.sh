@@ -1,16 +1,6 @@
 # wget, which asks by HTTP/1.1 and keeps connections.
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+. "$(dirname "$0")/checks.sh"
 
-check() { # WHAT COMMAND...: the command succeeds
-	what=$1
-	shift
-	if "$@" >out 2>&1; then echo "ok $what"; else
-		echo "not ok $what"
-		head -c 500 out
-	fi
-}
 ask() { wget -nv -T 20 -t 1 --ca-certificate="$CA" "$@"; }
 fails() { # STATUS ARGUMENT...: wget says that the status was this
 	want=$1

@@ -1,19 +1,10 @@
 # wrk: many connections at once, none of whose requests may fail.
-check() { # WHAT COMMAND...: the command succeeds
-	what=$1
-	shift
-	if "$@" >out.wrk 2>&1; then echo "ok $what"; else
-		echo "not ok $what"
-		tail -c 500 out.wrk
-	fi
-}
 clean() { # ARGUMENT...: all answers came and were as they should be
 	wrk -t 2 -d 2 "$@" >said.wrk 2>&1
 	cat said.wrk
 	grep -q 'requests in' said.wrk && ! grep -qE 'Socket errors|Non-2xx' said.wrk
 }
-cd "$(mktemp -d)" || exit 1
-trap 'rm -rf "$PWD"' EXIT
+. "$(dirname "$0")/checks.sh"
 printf 'wrk.method = "PUT"\nwrk.body = string.rep("v", 100)\n' >put.lua
 printf 'local r = {}\nfor i = 1, 16 do r[i] = wrk.format("GET") end\nlocal all = nil\ninit = function() all = "" for i = 1, 16 do all = all .. wrk.format("GET") end end\nrequest = function() return all end\n' >pipeline.lua
 for base in "http://$1:$2" "https://$1:$2"; do

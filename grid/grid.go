@@ -49,6 +49,7 @@ const (
 	NoEvents                     // tell no listener what this op does; an expiry that it comes upon is told all the same
 	NoLoad                       // do not load from a cache store
 	NoStore                      // do not write to a cache store
+	KeepBody                     // Put: see KeepsBody
 )
 
 // Code is the outcome of an Op. Outcomes are not errors.
@@ -115,7 +116,7 @@ type Op struct {
 	Ask                  Ask
 	Flags                uint32 // opaque client flags
 	Key, Value           []byte
-	Body                 Slot   // instead of Value above StreamMin; Do takes it over, whatever the Code
+	Body                 Slot   // instead of Value above StreamMin; Do takes it over, whatever the Code, but see KeepsBody
 	TTL, Idle, VivifyTTL int64  // lifespan, max-idle, lifespan with Vivify
 	Version, NewVersion  uint64 // for IfVersion, with OwnVersion
 	Arg                  uint64 // Incr, Decr: delta; Recache: threshold in ms; Append, Prepend: longest result in bytes, 0 for no bound but the cache's
@@ -125,6 +126,12 @@ type Op struct {
 	Seq                  uint32 // ticket of a late answer, unique among this connection's ops in flight
 	Tag                  uint32 // the session's own (verb, last key of a line, quiet); not shipped
 	Hash                 uint64 // filled by Do
+}
+
+// KeepsBody tells whether Body is still the session's when Do has answered with code: a Put with KeepBody whose Cond failed can
+// be run again, with another one, and need not be sent again for that. A Pending op is not answered by Do: its Body is gone.
+func (o *Op) KeepsBody(code Code) bool {
+	return o.Ask&KeepBody != 0 && o.Kind == Put && o.Body != nil && (code == Missing || code == Exists || code == Conflict)
 }
 
 // Result answers an Op. Value points into Batch.Mem: valid until the next Do on that batch.

@@ -24,6 +24,7 @@ type conn struct {
 	cut   int // ops a batch
 	room  int
 	now   int64
+	kept  []grid.Slot // of ops that failed with KeepBody
 
 	mu      sync.Mutex
 	answers map[uint32]grid.Result
@@ -169,6 +170,9 @@ func (c *conn) run(ops ...grid.Op) []grid.Result {
 				c.fatalf("a value of %d bytes came without a Body", len(r.Value))
 			}
 			res[i+j] = *r
+			if op := &ops[i+j]; op.KeepsBody(r.Code) {
+				c.kept = append(c.kept, op.Body)
+			}
 			res[i+j].Value = append([]byte(nil), r.Value...)
 		}
 		spoil(c.b.Mem)
@@ -180,6 +184,14 @@ func (c *conn) run(ops ...grid.Op) []grid.Result {
 		}
 	}
 	return res
+}
+
+// abortKept ends the Slots that failed ops have left.
+func (c *conn) abortKept() {
+	for _, s := range c.kept {
+		s.Abort()
+	}
+	c.kept = c.kept[:0]
 }
 
 // late waits for the answer with that ticket.

@@ -259,6 +259,7 @@ func (c *lateCache) postpone(b *grid.Batch, op *grid.Op) {
 	l.post(p)
 	own := *op
 	own.Key, own.Value = slices.Clone(op.Key), slices.Clone(op.Value)
+	own.Ask &^= grid.KeepBody // nobody is there to have it back
 	run := func() {
 		switch {
 		case !p.lost:

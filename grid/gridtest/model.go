@@ -110,6 +110,9 @@ func (m *Model) Do(b *grid.Batch) (n int) {
 			x.val = m.takeSlot(op.Body)
 		}
 		x.run()
+		if op.KeepsBody(r.Code) {
+			op.Body.(*slot).giveBack()
+		}
 		n++
 		if r.Body != nil || len(r.Value) > 0 && len(b.Mem) >= b.Room {
 			break

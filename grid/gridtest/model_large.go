@@ -99,6 +99,12 @@ func (m *Model) takeSlot(body grid.Slot) []byte {
 	return s.b
 }
 
+// giveBack takes back what end did.
+func (s *slot) giveBack() {
+	s.done = false
+	s.m.stats.Reserved += uint64(s.charge)
+}
+
 // blob reads one value.
 type blob struct {
 	m *Model

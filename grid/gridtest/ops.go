@@ -124,6 +124,8 @@ func (d *duel) round(n int) {
 		ops, theirs = append(ops, op), append(theirs, other)
 	}
 	want, got := d.model.run(ops...), d.other.run(theirs...)
+	d.model.abortKept()
+	d.other.abortKept()
 	for i := range ops {
 		d.compare(i, &ops[i], &want[i], &got[i])
 	}
@@ -184,7 +186,7 @@ func (d *duel) end() {
 
 var allAsks = []grid.Ask{
 	grid.WantPrevious, grid.WantTimes, grid.NoBump, grid.Vivify, grid.Recache, grid.MarkStale, grid.Hollow, grid.OwnVersion,
-	grid.NoEvents, grid.NoLoad, grid.NoStore,
+	grid.NoEvents, grid.NoLoad, grid.NoStore, grid.KeepBody,
 }
 
 // op makes up one op. A Body is only announced by a mark, its bytes are in Value.

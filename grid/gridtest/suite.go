@@ -246,6 +246,23 @@ func testReservations(t *testing.T, open func(t *testing.T, o Options) grid.Cach
 		t.Errorf("got %d bytes reserved, %d entries, want 0 and 1", s.Reserved, s.Entries)
 	}
 
+	// a Put with KeepBody whose condition fails can be run again, unless it was answered late
+	s, _ := c.reserve("k", value, 0)
+	c.want(grid.Op{Kind: grid.Put, Cond: grid.IfAbsent, Ask: grid.KeepBody, Key: []byte("k"), Body: s}, grid.Exists)
+	if len(c.kept) == 1 {
+		if n := c.stats().Reserved; n < size {
+			t.Errorf("got %d bytes reserved for a Body that was kept, want %d", n, size)
+		}
+		c.want(grid.Op{Kind: grid.Put, Cond: grid.IfPresent, Ask: grid.KeepBody, Key: []byte("none"), Body: c.kept[0]}, grid.Missing)
+		s, c.kept = c.kept[0], nil
+		c.want(grid.Op{Kind: grid.Put, Cond: grid.IfPresent, Ask: grid.KeepBody, Key: []byte("k"), Body: s}, grid.OK)
+		c.has("k", value)
+	}
+	c.abortKept()
+	if s := c.stats(); s.Reserved != 0 || s.Entries != 1 {
+		t.Errorf("got %d bytes reserved, %d entries, want 0 and 1", s.Reserved, s.Entries)
+	}
+
 	// values that are gone but still read count likewise
 	var blobs []grid.Blob
 	for {

@@ -50,8 +50,10 @@ func (c *call) do(op *grid.Op, r *grid.Result) {
 	c.op, c.r, c.sh = op, r, c.c.shard(uint64(op.Segment))
 	c.val, c.size, c.body, c.spare, c.keyRun, c.wrote = op.Value, len(op.Value), 0, 0, 0, 0
 	c.addCount, c.addBytes = 0, 0
+	var lent *slot // of which the session may keep the run
 	if op.Body != nil {
-		c.body = c.c.takeSlot(op.Body)
+		lent = c.c.filledSlot(op.Body)
+		c.body = lent.at.run
 		c.val, c.size = nil, c.a.runSize(c.body)
 	}
 	mem := len(c.b.Mem)
@@ -103,8 +105,11 @@ func (c *call) do(op *grid.Op, r *grid.Result) {
 	if tax > 0 {
 		s.tax(tax, c.now)
 	}
-	if c.body != 0 {
-		c.a.freeRun(c.body)
+	if lent != nil && !op.KeepsBody(r.Code) {
+		lent.end()
+		if c.body != 0 {
+			c.a.freeRun(c.body)
+		}
 	}
 	if c.spare != 0 {
 		c.a.freeRun(c.spare)

@@ -175,11 +175,11 @@ func (w *slot) end() uint64 {
 	return run
 }
 
-// takeSlot ends a reservation whose value is there.
-func (c *cache) takeSlot(body grid.Slot) (run uint64) {
+// filledSlot is the slot that an op has as its Body.
+func (c *cache) filledSlot(body grid.Slot) *slot {
 	w := body.(*slot)
 	if w.c != c || w.filled != w.at.size {
 		panic("BUG: an op with a Slot that is foreign or not filled")
 	}
-	return w.end()
+	return w
 }

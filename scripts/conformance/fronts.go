@@ -19,7 +19,7 @@ import (
 // Programs that stand in front of a cache: each is started with a file of configuration on free ports, then used.
 
 // front writes a configuration to a folder of its own and runs a program by it until stop. In args, DIR is the folder.
-func front(conf, program string, args ...string) (dir string, stop func() string, err error) {
+func (r *runner) front(conf, program string, args ...string) (dir string, stop func(), err error) {
 	// Not below the cache: collectd writes to no path with a name that begins with a dot.
 	dir, err = os.MkdirTemp("", "conformance-"+filepath.Base(program)+"-")
 	if err != nil {
@@ -35,21 +35,15 @@ func front(conf, program string, args ...string) (dir string, stop func() string
 	for i := range args {
 		args[i] = strings.ReplaceAll(args[i], "DIR", dir)
 	}
-	log, err := os.Create(filepath.Join(dir, "log"))
+	cmd := exec.Command(program, args...)
+	cmd.Dir = dir
+	p, err := r.begin(cmd)
 	if err != nil {
 		return "", nil, err
 	}
-	cmd := exec.Command(program, args...)
-	cmd.Stdout, cmd.Stderr, cmd.Dir = log, log, dir
-	if err := cmd.Start(); err != nil {
-		return "", nil, err
-	}
-	return dir, func() string {
-		_ = finish(cmd)
-		log.Close()
-		said, _ := os.ReadFile(log.Name())
+	return dir, func() {
+		_ = p.finish()
 		os.RemoveAll(dir)
-		return tail(string(said))
 	}, nil
 }
 
@@ -85,9 +79,9 @@ func accepts(addr string) func() bool {
 	}
 }
 
-// through runs a scenario once a program in front accepts connections at address, and tells what that said if not all went well.
-func through(address string, conf string, run func(t *tally, dir string), program string, args ...string) (int, error) {
-	dir, stop, err := front(conf, program, args...)
+// through runs a scenario once a program in front accepts connections at address.
+func (r *runner) through(address string, conf string, run func(t *tally, dir string), program string, args ...string) (int, error) {
+	dir, stop, err := r.front(conf, program, args...)
 	if err != nil {
 		return 0, err
 	}
@@ -97,10 +91,7 @@ func through(address string, conf string, run func(t *tally, dir string), progra
 	} else {
 		t.check("start", false)
 	}
-	said := stop()
-	if t.err != nil {
-		t.err = fmt.Errorf("%w\n%s", t.err, said)
-	}
+	stop()
 	return t.n, t.err
 }
 
@@ -153,13 +144,13 @@ func request(method, url, body string) (int, http.Header, string) {
 }
 
 // nginx serves by its memcached module what a client stored.
-func nginx(_ *runner, addr string) (int, error) {
+func nginx(r *runner, addr string) (int, error) {
 	front := freePort()
 	locations := `
 		location / { set $memcached_key $uri$is_args$args; memcached_pass cache; memcached_gzip_flag 2; default_type text/plain; }
 		location /fallback/ { set $memcached_key $uri; memcached_pass cache; error_page 404 502 = @made; }
 		location @made { return 200 made; }`
-	return through(front, nginxConfig(front, addr, "", locations), func(t *tally, _ string) {
+	return r.through(front, nginxConfig(front, addr, "", locations), func(t *tally, _ string) {
 		c := memcache.New(addr)
 		url := "http://" + front
 		put := func(key, value string, flags uint32) bool {
@@ -212,7 +203,7 @@ func nginx(_ *runner, addr string) (int, error) {
 }
 
 // nginxMemc stores by HTTP too, through the module http-memc.
-func nginxMemc(_ *runner, addr string) (int, error) {
+func nginxMemc(r *runner, addr string) (int, error) {
 	front := freePort()
 	locations := `
 		location / { set $memc_cmd $arg_cmd; set $memc_key $arg_key; set $memc_value $arg_val; set $memc_flags $arg_flags;
@@ -220,7 +211,7 @@ func nginxMemc(_ *runner, addr string) (int, error) {
 		location /rest/ { set $memc_key $uri; memc_pass cache; }
 		location = /stats { memc_cmds_allowed stats; set $memc_cmd stats; memc_pass cache; }`
 	conf := nginxConfig(front, addr, "load_module /usr/lib/nginx/modules/ngx_http_memc_module.so;", locations)
-	return through(front, conf, func(t *tally, _ string) {
+	return r.through(front, conf, func(t *tally, _ string) {
 		ask := func(method, path, body string, status int, want string) bool {
 			n, _, got := request(method, "http://"+front+path, body)
 			return n == status && strings.Contains(got, want)
@@ -250,7 +241,7 @@ func nginxMemc(_ *runner, addr string) (int, error) {
 }
 
 // twemproxy splits what its clients ask over two servers, which are one here.
-func twemproxy(_ *runner, addr string) (int, error) {
+func twemproxy(r *runner, addr string) (int, error) {
 	front, stats := freePort(), freePort()
 	conf := "pool:\n  listen: " + front + "\n  hash: fnv1a_64\n  distribution: ketama\n  timeout: 10000\n  preconnect: true\n" +
 		"  servers:\n  - " + addr + ":1 one\n  - " + addr + ":1 two\n"
@@ -258,7 +249,7 @@ func twemproxy(_ *runner, addr string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return through(front, conf, func(t *tally, _ string) { scenario(t, front) },
+	return r.through(front, conf, func(t *tally, _ string) { scenario(t, front) },
 		"nutcracker", "-c", "DIR/conf", "-s", port, "-a", "127.0.0.1", "-v", "4")
 }
 
@@ -300,7 +291,7 @@ func haproxyState(dir, backend string) string {
 }
 
 // haproxy stands in front and asks for the server's health with tcp-check.
-func haproxy(_ *runner, addr string) (int, error) {
+func haproxy(r *runner, addr string) (int, error) {
 	front := freePort()
 	conf := haproxyConf + `
 listen text
@@ -328,7 +319,7 @@ backend wrong
 	tcp-check expect string VERSION
 	server cache ` + addr + ` check inter 300ms
 `
-	return through(front, conf, func(t *tally, dir string) {
+	return r.through(front, conf, func(t *tally, dir string) {
 		t.check("healthy by text", until(func() bool { return haproxyState(dir, "text") == "UP L7OK" }))
 		t.check("healthy by meta", until(func() bool { return haproxyState(dir, "meta") == "UP L7OK" }))
 		t.check("a wrong answer is seen", until(func() bool { return strings.HasPrefix(haproxyState(dir, "wrong"), "DOWN L7") }))
@@ -360,7 +351,7 @@ backend unannounced
 	tcp-check expect rstring ^VERSION
 	server cache ` + addr + ` check inter 300ms
 `
-		return through(front, conf, func(t *tally, dir string) {
+		return r.through(front, conf, func(t *tally, dir string) {
 			t.check("healthy", until(func() bool { return haproxyState(dir, "proxied") == "UP L7OK" }))
 			t.check("without a header refused", until(func() bool { return strings.HasPrefix(haproxyState(dir, "unannounced"), "DOWN L7") }))
 			scenario(t, front)
@@ -383,7 +374,7 @@ backend unannounced
 }
 
 // collectd reads our stats by its memcached plugin and writes what it understood to files.
-func collectd(_ *runner, addr string) (int, error) {
+func collectd(r *runner, addr string) (int, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return 0, err
@@ -421,7 +412,7 @@ LoadPlugin csv
 	DataDir "DIR/csv"
 </Plugin>
 `
-	dir, stop, err := front(conf, "/usr/sbin/collectd", "-f", "-C", "DIR/conf")
+	dir, stop, err := r.front(conf, "/usr/sbin/collectd", "-f", "-C", "DIR/conf")
 	if err != nil {
 		return 0, err
 	}
@@ -459,9 +450,6 @@ LoadPlugin csv
 	} {
 		t.check(name, value(name) != "none")
 	}
-	said := stop()
-	if t.err != nil {
-		t.err = fmt.Errorf("%w\n%s", t.err, said)
-	}
+	stop()
 	return t.n, t.err
 }

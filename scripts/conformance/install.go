@@ -71,20 +71,26 @@ func missing(packages []string) error {
 	return nil
 }
 
+// fetch runs what takes files from a registry.
+func (r *runner) fetch(dir string, env []string, name string, args ...string) error {
+	_, err := r.within(20*time.Minute, dir, env, name, args...)
+	return err
+}
+
 // install installs the Debian packages that are not there, without starting what they bring as a service.
-func install(packages []string) error {
+func (r *runner) install(packages []string) error {
 	names := absent(packages)
 	if names == nil || os.Geteuid() != 0 {
 		return nil
 	}
 	fmt.Println("installing", strings.Join(names, " "))
-	if _, err := command("", nil, "apt-get", "update", "-qq"); err != nil {
+	if err := r.fetch("", nil, "apt-get", "update", "-qq"); err != nil {
 		return err
 	}
 	// invoke-rc.d starts nothing in runlevel 1.
 	env := []string{"DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1"}
-	_, err := within(20*time.Minute, "", env, "apt-get", append([]string{"install", "-y", "-qq", "--no-install-recommends"}, names...)...)
-	return err
+	options := []string{"install", "-y", "-qq", "--no-install-recommends"}
+	return r.fetch("", env, "apt-get", append(options, names...)...)
 }
 
 // installed returns a folder below the cache that holds these files of clients and what make installed there by them. It
@@ -128,11 +134,10 @@ func (r *runner) installed(kind string, names []string, make func(dir string) er
 // virtual returns a folder with a virtual environment that has what a file of clients locks.
 func (r *runner) virtual(kind, locked string) (string, error) {
 	return r.installed(kind, []string{locked}, func(dir string) error {
-		if _, err := command(dir, nil, "python3", "-m", "venv", "venv"); err != nil {
+		if _, err := r.command(dir, nil, "python3", "-m", "venv", "venv"); err != nil {
 			return err
 		}
-		_, err := within(10*time.Minute, dir, nil, "venv/bin/python", "-m", "pip", "install", "-q", "--require-hashes", "-r", locked)
-		return err
+		return r.fetch(dir, nil, "venv/bin/python", "-m", "pip", "install", "-q", "--require-hashes", "-r", locked)
 	})
 }
 
@@ -155,8 +160,7 @@ func node(name string) func(*runner, string) (int, error) { return nodeWith("nod
 func nodeWith(kind, folder, name string) func(*runner, string) (int, error) {
 	return func(r *runner, addr string) (int, error) {
 		dir, err := r.installed(kind, []string{folder + "package.json", folder + "package-lock.json"}, func(dir string) error {
-			_, err := within(10*time.Minute, dir, nil, "npm", "ci", "--no-audit", "--no-fund")
-			return err
+			return r.fetch(dir, nil, "npm", "ci", "--no-audit", "--no-fund")
 		})
 		if err != nil {
 			return 0, err
@@ -169,8 +173,7 @@ func nodeWith(kind, folder, name string) func(*runner, string) (int, error) {
 func java(name string) func(*runner, string) (int, error) {
 	return func(r *runner, addr string) (int, error) {
 		dir, err := r.installed("java", []string{"pom.xml"}, func(dir string) error {
-			_, err := within(10*time.Minute, dir, nil, "mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=lib")
-			return err
+			return r.fetch(dir, nil, "mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=lib")
 		})
 		if err != nil {
 			return 0, err

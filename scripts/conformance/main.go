@@ -11,7 +11,6 @@
 package main
 
 import (
-	"bufio"
 	"embed"
 	"errors"
 	"flag"
@@ -24,7 +23,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/bradfitz/gomemcache/memcache"
@@ -38,7 +36,9 @@ type runner struct {
 	daemon, cache, against string
 	env                    []string                       // of scenarios
 	tests                  func() (dir string, err error) // upstreamTests, once
-	passed, failed         int
+	said                   *transcript                    // of the suite that runs
+	passed                 int
+	failed                 []verdict
 }
 
 // suite is one client or test file. run returns how many checks passed, and what was wrong with those that did not.
@@ -98,7 +98,7 @@ var suites = []suite{
 var slowTests = []string{"expirations.t", "flush-all.t", "getset.t"}
 
 func main() {
-	r := &runner{}
+	r := &runner{said: &transcript{}}
 	r.tests = sync.OnceValues(r.upstreamTests)
 	flag.StringVar(&r.daemon, "daemon", "bin/latticed", "the daemon to test")
 	flag.StringVar(&r.cache, "cache", ".cache/conformance", "where clients are installed")
@@ -148,8 +148,9 @@ func run(r *runner, quick bool, only []string) error {
 		packages = append(packages, s.needs...)
 	}
 	// A suite whose packages are missing after this fails in its turn.
-	if err := install(packages); err != nil {
+	if err := r.install(packages); err != nil {
 		fmt.Println(err)
+		r.said.print()
 	}
 	for _, s := range all {
 		want := slices.IndexFunc(expected, func(e expectation) bool { return e.name == s.name })
@@ -158,11 +159,7 @@ func run(r *runner, quick bool, only []string) error {
 		}
 		r.one(s, expected[want].checks)
 	}
-	fmt.Printf("\n%d passed, %d failed\n", r.passed, r.failed)
-	if r.failed > 0 {
-		return fmt.Errorf("%d suites passed fewer checks than expected", r.failed)
-	}
-	return nil
+	return r.report()
 }
 
 // expectation is a line of expected.tsv.
@@ -194,26 +191,23 @@ func readExpected() ([]expectation, error) {
 // one runs a suite against a fresh daemon.
 func (r *runner) one(s suite, want int) {
 	start := time.Now()
+	r.said = &transcript{}
 	n := 0
 	err := missing(s.needs)
 	if err == nil {
 		n, err = r.fresh(s)
 	}
-	verdict := "ok"
+	v := verdict{s.name, n, want, err, r.said}
 	switch {
 	case n < want:
-		verdict = "FAILED"
-		r.failed++
+		r.failed = append(r.failed, v)
 	default:
 		r.passed++
-		if n > want {
-			verdict = "ok, more than expected: raise expected.tsv"
-		}
 	}
-	fmt.Printf("%-32s %6d of %6d  %5.1fs  %s\n", s.name, n, want, time.Since(start).Seconds(), verdict)
+	fmt.Printf("%-32s %6d of %6d  %5.1fs  %s\n", s.name, n, want, time.Since(start).Seconds(), v.word())
 	// memcached's own files hold checks that fail everywhere without its flags, h2spec one that differs on purpose.
 	if err != nil && (n < want || !strings.HasPrefix(s.name, "upstream/") && s.name != "h2spec") {
-		fmt.Println("    " + strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "\n    "))
+		fmt.Println(indented(last(err.Error())))
 	}
 }
 
@@ -243,57 +237,12 @@ func (r *runner) start(options string) (addr string, stop func(), err error) {
 	if err := conf.Close(); err != nil {
 		return "", nil, err
 	}
-	cmd, addr, err := begin(exec.Command(r.daemon, "--config", conf.Name(), "--debug-commands"))
+	p, addr, err := r.daemonOf(exec.Command(r.daemon, "--config", conf.Name(), "--debug-commands"))
 	if err != nil {
 		return "", nil, err
 	}
-	return addr, func() { _ = finish(cmd) }, nil
+	return addr, func() { _ = p.finish() }, nil
 }
-
-// begin starts a daemon and returns where it listens first.
-func begin(cmd *exec.Cmd) (*exec.Cmd, string, error) {
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, "", err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, "", fmt.Errorf("start the daemon: %w", err)
-	}
-	for lines := bufio.NewScanner(out); lines.Scan(); {
-		if _, a, ok := strings.Cut(lines.Text(), "listening on "); ok {
-			return cmd, a, nil
-		}
-	}
-	return nil, "", errors.Join(errors.New("the daemon did not say where it listens"), finish(cmd))
-}
-
-// finish ends a program as an administrator would.
-func finish(cmd *exec.Cmd) error {
-	_ = cmd.Process.Signal(syscall.SIGTERM)
-	if err := cmd.Wait(); err != nil {
-		return fmt.Errorf("the end of %s: %w", filepath.Base(cmd.Path), err)
-	}
-	return nil
-}
-
-// command runs a program for at most three minutes and returns what it printed.
-func command(dir string, env []string, name string, args ...string) (string, error) {
-	return within(3*time.Minute, dir, env, name, args...)
-}
-
-// within runs a program, and ends it and what it started after limit.
-func within(limit time.Duration, dir string, env []string, name string, args ...string) (string, error) {
-	cmd := exec.Command("timeout", append([]string{fmt.Sprint(limit.Seconds()), name}, args...)...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), env...)
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		err = fmt.Errorf("%s: %w\n%s", name, err, tail(string(out)))
-	}
-	return string(out), err
-}
-
-func tail(s string) string { return s[max(0, len(s)-1500):] }
 
 // checks counts the lines `ok ...` of a scenario, or of perl's Test::More, and returns the others as an error.
 func checks(out string, failure error) (n int, err error) {
@@ -306,8 +255,8 @@ func checks(out string, failure error) (n int, err error) {
 			bad = append(bad, line)
 		}
 	}
-	if failure == nil && bad != nil {
-		failure = fmt.Errorf("%s", tail(strings.Join(bad, "")))
+	if bad != nil {
+		failure = errors.Join(errors.New(last(strings.Join(bad, ""))), failure)
 	}
 	return n, failure
 }
@@ -316,7 +265,7 @@ func checks(out string, failure error) (n int, err error) {
 // the example that README.md has in it.
 func (r *runner) client(name, dir, addr, interpreter string, args ...string) (int, error) {
 	if !strings.Contains(name, ".") {
-		return example(name, interpreter, dir, addr)
+		return r.example(name, interpreter, dir, addr)
 	}
 	need := []string{name}
 	if filepath.Ext(name) == ".sh" {
@@ -335,7 +284,7 @@ func (r *runner) client(name, dir, addr, interpreter string, args ...string) (in
 	if err != nil {
 		return 0, err
 	}
-	return checks(command(dir, r.env, interpreter, append(args, filepath.Join(dir, name), host, port)...))
+	return checks(r.command(dir, r.env, interpreter, append(args, filepath.Join(dir, name), host, port)...))
 }
 
 // script runs a scenario that needs Debian packages alone.
@@ -343,17 +292,17 @@ func script(interpreter, name string) func(*runner, string) (int, error) {
 	return func(r *runner, addr string) (int, error) { return r.client(name, r.cache, addr, interpreter) }
 }
 
-func memccapable(_ *runner, addr string) (int, error) {
+func memccapable(r *runner, addr string) (int, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return 0, err
 	}
-	out, err := command("", nil, "memccapable", "-h", host, "-p", port, "-a")
+	out, err := r.command("", nil, "memccapable", "-h", host, "-p", port, "-a")
 	return strings.Count(out, "[pass]"), err
 }
 
 // example runs README.md's example in a language against addr, and counts 1 if it prints what it stored.
-func example(language, interpreter, dir, addr string) (int, error) {
+func (r *runner) example(language, interpreter, dir, addr string) (int, error) {
 	b, err := os.ReadFile("../../README.md")
 	if err != nil {
 		return 0, err
@@ -372,7 +321,7 @@ func example(language, interpreter, dir, addr string) (int, error) {
 	if err := os.WriteFile(path, []byte(code), 0o644); err != nil {
 		return 0, err
 	}
-	out, err := command(dir, nil, interpreter, path)
+	out, err := r.command(dir, nil, interpreter, path)
 	if err == nil && !strings.Contains(out, "hello") {
 		err = fmt.Errorf("README.md's example in %s printed %q", language, out)
 	}

@@ -38,7 +38,7 @@ func memory(r *runner, _ string) (n int, err error) {
 	} else { // the shell enters the group and becomes the daemon
 		args = append([]string{"sh", "-c", `echo $$ >"$0/cgroup.procs" && exec "$@"`, group}, args...)
 	}
-	cmd, addr, err := begin(exec.Command(args[0], args[1:]...))
+	p, addr, err := r.daemonOf(exec.Command(args[0], args[1:]...))
 	if err != nil {
 		return 0, err
 	}
@@ -48,7 +48,7 @@ func memory(r *runner, _ string) (n int, err error) {
 	} else {
 		n++
 	}
-	status, e := os.ReadFile(fmt.Sprintf("/proc/%d/status", cmd.Process.Pid))
+	status, e := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if e == nil {
 		_, rest, _ := strings.Cut(string(status), "VmHWM:")
 		peak, _ := strconv.Atoi(strings.Fields(rest + " 0")[0])
@@ -58,7 +58,7 @@ func memory(r *runner, _ string) (n int, err error) {
 			err = errors.Join(err, fmt.Errorf("%d kB resident at most", peak))
 		}
 	}
-	if e := finish(cmd); e == nil { // not killed
+	if e := p.finish(); e == nil { // not killed
 		n++
 	} else {
 		err = errors.Join(err, e)

@@ -15,7 +15,7 @@ func upstream(file string) func(*runner, string) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		return checks(command(dir, []string{"T_MEMD_USE_DAEMON=" + addr}, "perl", filepath.Join("t", file)))
+		return checks(r.command(dir, []string{"T_MEMD_USE_DAEMON=" + addr}, "perl", filepath.Join("t", file)))
 	}
 }
 
@@ -29,7 +29,7 @@ func (r *runner) upstreamTests() (string, error) {
 	if from == "" {
 		from = filepath.Join(dir, "debian")
 		if _, err := os.Stat(filepath.Join(from, "t")); err != nil {
-			if err := debianSource(dir, from); err != nil {
+			if err := r.debianSource(dir, from); err != nil {
 				return "", err
 			}
 		}
@@ -41,7 +41,7 @@ func (r *runner) upstreamTests() (string, error) {
 	if err := os.MkdirAll(work, 0o755); err != nil {
 		return "", err
 	}
-	if _, err := command("", nil, "cp", "-r", filepath.Join(from, "t"), work); err != nil {
+	if _, err := r.command("", nil, "cp", "-r", filepath.Join(from, "t"), work); err != nil {
 		return "", err
 	}
 	stub := "#!/bin/sh\necho 'memcached 1.6.45'\n"
@@ -49,7 +49,7 @@ func (r *runner) upstreamTests() (string, error) {
 }
 
 // debianSource unpacks Debian's source package of memcached into dst, with package lists of its own.
-func debianSource(dir, dst string) error {
+func (r *runner) debianSource(dir, dst string) error {
 	fmt.Println("fetching Debian's memcached source package")
 	parts, lists := filepath.Join(dir, "sources"), filepath.Join(dir, "lists")
 	for _, d := range []string{parts, filepath.Join(lists, "partial"), dst} {
@@ -61,17 +61,17 @@ func debianSource(dir, dst string) error {
 		return err
 	}
 	options := []string{"-qq", "-o", "Dir::Etc::sourcelist=/dev/null", "-o", "Dir::Etc::sourceparts=" + parts, "-o", "Dir::State::lists=" + lists}
-	if _, err := command(dir, nil, "apt-get", append(options, "update")...); err != nil {
+	if err := r.fetch(dir, nil, "apt-get", append(options, "update")...); err != nil {
 		return err
 	}
-	if _, err := command(dir, nil, "apt-get", append(options, "source", "--download-only", "memcached")...); err != nil {
+	if err := r.fetch(dir, nil, "apt-get", append(options, "source", "--download-only", "memcached")...); err != nil {
 		return err
 	}
 	archives, err := filepath.Glob(filepath.Join(dir, "memcached_*.orig.tar.*"))
 	if err != nil || len(archives) == 0 {
 		return fmt.Errorf("no source archive of memcached was fetched: %v", err)
 	}
-	_, err = command(dir, nil, "tar", "xf", archives[0], "-C", dst, "--strip-components=1")
+	_, err = r.command(dir, nil, "tar", "xf", archives[0], "-C", dst, "--strip-components=1")
 	return err
 }
 

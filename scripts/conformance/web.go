@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"net"
@@ -25,7 +26,7 @@ import (
 // and in clear at a Unix socket. Its certificates are for localhost, and for the name other.test.
 type site struct {
 	addr, strict, dir string
-	cmd               *exec.Cmd
+	daemon            *program
 }
 
 // site starts one, with a folder for files that is removed by stop.
@@ -68,14 +69,13 @@ latticed:
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		return err
 	}
-	s.cmd, s.addr, err = begin(exec.Command(r.daemon, "--config", path))
-	s.addr, _, _ = strings.Cut(s.addr, ",")
+	s.daemon, s.addr, err = r.daemonOf(exec.Command(r.daemon, "--config", path))
 	return err
 }
 
 func (s *site) stop() {
-	if s.cmd != nil {
-		_ = finish(s.cmd)
+	if s.daemon != nil {
+		_ = s.daemon.finish()
 	}
 	os.RemoveAll(s.dir)
 }
@@ -167,28 +167,28 @@ func h2spec(args ...string) func(*runner, string) (int, error) {
 	return onSite(func(r *runner, s *site) (int, error) {
 		binary := filepath.Join(r.cache, "h2spec")
 		// go.mod pins it.
-		if _, err := within(10*time.Minute, "", nil, "go", "build", "-o", binary, "github.com/summerwind/h2spec/cmd/h2spec"); err != nil {
+		if err := r.fetch("", nil, "go", "build", "-o", binary, "github.com/summerwind/h2spec/cmd/h2spec"); err != nil {
 			return 0, err
 		}
 		host, port, err := net.SplitHostPort(s.addr)
 		if err != nil {
 			return 0, err
 		}
-		out, err := command(s.dir, nil, binary, append(args, "-h", host, "-p", port, "-o", "5")...)
+		out, err := r.command(s.dir, nil, binary, append(args, "-h", host, "-p", port, "-o", "5")...)
 		found := regexp.MustCompile(`(\d+) tests, (\d+) passed`).FindStringSubmatch(out)
 		if found == nil {
 			return 0, fmt.Errorf("h2spec gave no sum: %w", err)
 		}
 		n, _ := strconv.Atoi(found[2])
 		if _, failures, ok := strings.Cut(out, "Failures:"); ok {
-			err = fmt.Errorf("%s", tail(failures))
+			err = errors.New(last(failures))
 		}
 		return n, err
 	})
 }
 
 // prometheus has promtool judge the metrics, then scrapes them.
-func prometheus(_ *runner, s *site) (int, error) {
+func prometheus(r *runner, s *site) (int, error) {
 	front := freePort()
 	conf := `
 global: {scrape_interval: 1s}
@@ -200,11 +200,11 @@ scrape_configs:
   tls_config: {ca_file: ` + s.dir + `/ca.pem}
   static_configs: [{targets: ['` + s.addr + `']}]
 `
-	return through(front, conf, func(t *tally, dir string) {
+	return r.through(front, conf, func(t *tally, dir string) {
 		_, _, text := request("GET", "http://"+s.addr+"/metrics", "")
 		file := filepath.Join(dir, "metrics")
 		_ = os.WriteFile(file, []byte(text), 0o644) // an absent file fails the check
-		said, err := command(dir, nil, "sh", "-c", "promtool check metrics <"+file)
+		said, err := r.command(dir, nil, "sh", "-c", "promtool check metrics <"+file)
 		t.check("promtool check metrics: "+said, err == nil && len(text) > 1000)
 		query := func(q string) string {
 			_, _, body := request("GET", "http://"+front+"/api/v1/query?query="+q, "")
@@ -241,11 +241,11 @@ func schemathesis(r *runner, s *site) (int, error) {
 	if err := os.WriteFile(filepath.Join(s.dir, "schemathesis.toml"), rules, 0o644); err != nil {
 		return 0, err
 	}
-	out, err := within(10*time.Minute, s.dir, nil, filepath.Join(dir, "venv/bin/schemathesis"), "run", "http://"+s.addr+"/rest/v3/openapi",
+	out, err := r.within(10*time.Minute, s.dir, nil, filepath.Join(dir, "venv/bin/schemathesis"), "run", "http://"+s.addr+"/rest/v3/openapi",
 		"--max-examples", "10", "--seed", "1", "--request-timeout", "20", "--no-color")
 	found := regexp.MustCompile(`Tested: (\d+)`).FindStringSubmatch(out)
 	if err != nil || found == nil {
-		return 0, fmt.Errorf("%w\n%s", err, tail(out))
+		return 0, errors.Join(errors.New("schemathesis gave no sum"), err)
 	}
 	return strconv.Atoi(found[1])
 }

@@ -149,13 +149,13 @@ func reload(t *tally, r *runner, s *site, front, prefix string) {
 	asked, stop := steady(front, prefix+entries+"steady")
 	for range 3 {
 		before := asked.Load()
-		t.check("reload", s.cmd.Process.Signal(syscall.SIGHUP) == nil && until(func() bool { return asked.Load() > before+100 }))
+		t.check("reload", s.daemon.cmd.Process.Signal(syscall.SIGHUP) == nil && until(func() bool { return asked.Load() > before+100 }))
 	}
 	bad := stop()
 	t.check(fmt.Sprintf("no request fails meanwhile: %d of %d did", bad, asked.Load()), bad == 0)
 	addr := s.addr
-	t.check("end", finish(s.cmd) == nil)
-	s.cmd = nil
+	t.check("end", s.daemon.finish() == nil)
+	s.daemon = nil
 	t.check("nobody is there", until(func() bool { n := v.status(prefix + entries + "steady"); return n >= 500 }))
 	t.check("start", s.start(r, addr) == nil && s.addr == addr)
 	t.check("back", until(func() bool { return v.status(prefix+entries+"steady") == 404 }))
@@ -193,7 +193,7 @@ func nginxWeb(r *runner, s *site) (int, error) {
 	locations = strings.NewReplacer("SITE", s.dir, "STRICT", s.strict).Replace(locations)
 	conf := nginxConfig(front, s.addr, "", locations)
 	conf = strings.Replace(conf, "upstream cache", "proxy_cache_path DIR/kept keys_zone=kept:1m;\n\tupstream cache", 1)
-	return through(front, conf, func(t *tally, _ string) {
+	return r.through(front, conf, func(t *tally, _ string) {
 		for _, prefix := range []string{"", "/deep/path", "/old", "/tls", "/strict", "/unix"} {
 			name := "1.1"
 			if prefix != "" {
@@ -232,7 +232,7 @@ func haproxyWeb(r *runner, s *site) (int, error) {
 		listen(0, "plain", s.addr) + listen(1, "h2c", s.addr+" proto h2") +
 		listen(2, "h2", s.addr+" ssl verify required ca-file "+s.dir+"/ca.pem verifyhost localhost alpn h2 check-alpn h2") +
 		listen(3, "strict", s.strict+" ssl verify required ca-file "+s.dir+"/ca.pem verifyhost localhost crt "+s.dir+"/client.pem alpn http/1.1 check-alpn http/1.1")
-	return through(fronts[0], conf, func(t *tally, dir string) {
+	return r.through(fronts[0], conf, func(t *tally, dir string) {
 		for i, name := range []string{"plain", "h2c", "h2", "strict"} {
 			t.check(name+" is healthy", until(func() bool { return strings.HasPrefix(haproxyState(dir, name), "UP L7OK") }))
 			proxied(t, name, fronts[i], "")
@@ -261,7 +261,7 @@ backend unannounced
 	http-check send meth GET uri /health/ready ver HTTP/1.1 hdr Host localhost
 	server cache ` + addr + ` check inter 300ms
 `
-		return through(front, conf, func(t *tally, dir string) {
+		return r.through(front, conf, func(t *tally, dir string) {
 			t.check("healthy", until(func() bool { return strings.HasPrefix(haproxyState(dir, "proxied"), "UP L7OK") }))
 			t.check("without a header refused", until(func() bool { return strings.HasPrefix(haproxyState(dir, "unannounced"), "DOWN") }))
 			proxied(t, option, front, "")
@@ -302,7 +302,7 @@ sub vcl_backend_response {
 }
 sub vcl_deliver { set resp.http.X-Hits = obj.hits; }
 `
-	return through(front, conf, func(t *tally, _ string) {
+	return r.through(front, conf, func(t *tally, _ string) {
 		proxied(t, "varnish", front, "")
 		v := newVisitor(front)
 		cached := func(key, want, hits string, fields ...string) bool {
@@ -337,7 +337,7 @@ func chromium(r *runner, s *site) (int, error) {
 	}
 	var n int
 	var err error
-	_, failed := through(front, conf, func(t *tally, _ string) {
+	_, failed := r.through(front, conf, func(t *tally, _ string) {
 		with := *r
 		with.env = append(s.env(), "FRONT="+front, "STRANGER_SITE="+stranger)
 		n, err = nodeWith("browser", "browser/", "check_chromium.js")(&with, s.addr)

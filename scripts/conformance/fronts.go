@@ -5,11 +5,13 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,23 +49,25 @@ func (r *runner) front(conf, program string, args ...string) (dir string, stop f
 	}, nil
 }
 
-// freePort returns an address on which nothing listens.
+// freePort returns an address on which nothing listens. Its port is none that the system gives to connections (32768 and
+// above on Linux): between now and when a program listens there, and while one is restarted, it stays free.
 func freePort() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "127.0.0.1:0"
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", 20000+rand.IntN(12000)))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return "127.0.0.1:0"
 }
 
-// until asks ten times a second for at most ten seconds.
+// until asks ten times a second for at most a minute.
 func until(ok func() bool) bool {
-	for range 100 {
+	for start := time.Now(); time.Since(start) < time.Minute; time.Sleep(100 * time.Millisecond) {
 		if ok() {
 			return true
 		}
-		time.Sleep(100 * time.Millisecond)
 	}
 	return false
 }
@@ -130,8 +134,12 @@ func request(method, url, body string) (int, http.Header, string) {
 		return 0, nil, err.Error()
 	}
 	// As it was sent: the client would unpack gzip otherwise.
-	transport := &http.Transport{DisableCompression: true, DisableKeepAlives: true}
-	res, err := transport.RoundTrip(req)
+	client := http.Client{
+		Transport:     &http.Transport{DisableCompression: true, DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Timeout:       time.Minute,
+	}
+	res, err := client.Do(req)
 	if err != nil {
 		return 0, nil, err.Error()
 	}
@@ -151,7 +159,7 @@ func nginx(r *runner, addr string) (int, error) {
 		location /fallback/ { set $memcached_key $uri; memcached_pass cache; error_page 404 502 = @made; }
 		location @made { return 200 made; }`
 	return r.through(front, nginxConfig(front, addr, "", locations), func(t *tally, _ string) {
-		c := memcache.New(addr)
+		c := client(addr)
 		url := "http://" + front
 		put := func(key, value string, flags uint32) bool {
 			return c.Set(&memcache.Item{Key: key, Value: []byte(value), Flags: flags}) == nil
@@ -259,9 +267,12 @@ global
 	log stderr local0
 defaults
 	mode tcp
-	timeout connect 5s
-	timeout client 20s
-	timeout server 20s
+	timeout connect 20s
+	timeout check 20s
+	timeout client 60s
+	timeout server 60s
+	# The time between checks bounds how long the connection of one may take; where something is wrong they come faster.
+	default-server inter 5s fastinter 100ms downinter 100ms
 `
 
 // haproxyState returns the verdict of HAProxy's health check on the server of a backend, such as "UP L7OK".
@@ -305,19 +316,19 @@ listen text
 	tcp-check send get\ haproxy\r\n
 	tcp-check expect string VALUE\ haproxy\ 0\ 2
 	tcp-check send quit\r\n
-	server cache ` + addr + ` check inter 300ms
+	server cache ` + addr + ` check
 backend meta
 	option tcp-check
 	tcp-check connect
 	tcp-check send mn\r\n
 	tcp-check expect string MN
-	server cache ` + addr + ` check inter 300ms
+	server cache ` + addr + ` check
 backend wrong
 	option tcp-check
 	tcp-check connect
-	tcp-check send nonsense\r\n
+	tcp-check send nonsense\r\nquit\r\n
 	tcp-check expect string VERSION
-	server cache ` + addr + ` check inter 300ms
+	server cache ` + addr + ` check
 `
 	return r.through(front, conf, func(t *tally, dir string) {
 		t.check("healthy by text", until(func() bool { return haproxyState(dir, "text") == "UP L7OK" }))
@@ -343,26 +354,26 @@ listen proxied
 	tcp-check connect default
 	tcp-check send version\r\n
 	tcp-check expect rstring ^VERSION\ 1\.6\.
-	server cache ` + addr + ` check check-send-proxy inter 300ms ` + option + `
+	server cache ` + addr + ` check check-send-proxy ` + option + `
 backend unannounced
 	option tcp-check
 	tcp-check connect
 	tcp-check send version\r\n
 	tcp-check expect rstring ^VERSION
-	server cache ` + addr + ` check inter 300ms
+	server cache ` + addr + ` check
 `
 		return r.through(front, conf, func(t *tally, dir string) {
 			t.check("healthy", until(func() bool { return haproxyState(dir, "proxied") == "UP L7OK" }))
 			t.check("without a header refused", until(func() bool { return strings.HasPrefix(haproxyState(dir, "unannounced"), "DOWN L7") }))
 			scenario(t, front)
 			from := func(ip string) string {
-				d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}, Timeout: 5 * time.Second}
+				d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}, Timeout: time.Minute}
 				c, err := d.Dial("tcp", front)
 				if err != nil {
 					return err.Error()
 				}
 				defer c.Close()
-				_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+				_ = c.SetDeadline(time.Now().Add(time.Minute))
 				fmt.Fprintf(c, "version\r\nquit\r\n")
 				b, _ := io.ReadAll(c)
 				return string(b)
@@ -379,7 +390,7 @@ func collectd(r *runner, addr string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	c := memcache.New(addr)
+	c := client(addr)
 	if err := c.Set(&memcache.Item{Key: "k", Value: bytes.Repeat([]byte("v"), 1000)}); err != nil {
 		return 0, err
 	}
@@ -420,10 +431,10 @@ LoadPlugin csv
 	// The last value that collectd wrote for a name.
 	value := func(name string) string {
 		found, _ := filepath.Glob(filepath.Join(dir, "csv/here/memcached-it", name+"-2*"))
-		if len(found) != 1 {
+		if len(found) == 0 {
 			return "none"
 		}
-		b, _ := os.ReadFile(found[0])
+		b, _ := os.ReadFile(slices.Max(found)) // there is one for each day
 		lines := strings.Split(strings.TrimSpace(string(b)), "\n")
 		_, last, _ := strings.Cut(lines[len(lines)-1], ",")
 		return last

@@ -13,11 +13,18 @@ import (
 func gomemcache(_ *runner, addr string) (int, error) {
 	t := &tally{}
 	scenario(t, addr)
-	c := memcache.New(addr)
+	c := client(addr)
 	t.check("flush", c.FlushAll() == nil)
 	_, err := c.Get("k")
 	t.check("flushed", errors.Is(err, memcache.ErrCacheMiss))
 	return t.n, t.err
+}
+
+// client returns one that waits longer than the half second it would by itself.
+func client(addr string) *memcache.Client {
+	c := memcache.New(addr)
+	c.Timeout = time.Minute
+	return c
 }
 
 // tally counts checks that pass and names those that do not.
@@ -36,8 +43,7 @@ func (t *tally) check(what string, ok bool) {
 
 // scenario holds what any memcached server does for gomemcache, and what passes through any proxy.
 func scenario(t *tally, addr string) {
-	c := memcache.New(addr)
-	c.Timeout = 10 * time.Second
+	c := client(addr)
 	defer c.Close()
 	check := t.check
 	big := bytes.Repeat([]byte("0123456789"), 100000)

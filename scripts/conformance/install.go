@@ -71,9 +71,14 @@ func missing(packages []string) error {
 	return nil
 }
 
-// fetch runs what takes files from a registry.
-func (r *runner) fetch(dir string, env []string, name string, args ...string) error {
-	_, err := r.within(20*time.Minute, dir, env, name, args...)
+// fetch runs what takes files from a registry: again, a while later, where that fails.
+func (r *runner) fetch(dir string, env []string, name string, args ...string) (err error) {
+	for _, pause := range []time.Duration{0, 5 * time.Second, 30 * time.Second} {
+		time.Sleep(pause)
+		if _, err = r.within(20*time.Minute, dir, env, name, args...); err == nil {
+			return nil
+		}
+	}
 	return err
 }
 
@@ -89,7 +94,8 @@ func (r *runner) install(packages []string) error {
 	}
 	// invoke-rc.d starts nothing in runlevel 1.
 	env := []string{"DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1"}
-	options := []string{"install", "-y", "-qq", "--no-install-recommends"}
+	// Others may be installing something just now.
+	options := []string{"install", "-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=600"}
 	return r.fetch("", env, "apt-get", append(options, names...)...)
 }
 

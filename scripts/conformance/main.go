@@ -297,7 +297,7 @@ func memccapable(r *runner, addr string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	out, err := r.command("", nil, "memccapable", "-h", host, "-p", port, "-a")
+	out, err := r.command("", nil, "memccapable", "-h", host, "-p", port, "-t", "60", "-a")
 	return strings.Count(out, "[pass]"), err
 }
 

@@ -45,7 +45,7 @@ func (r *runner) site() (*site, error) {
 		return s, nil
 	}
 	s.strict = freePort()
-	if err := s.start(r, "127.0.0.1:0"); err != nil {
+	if err := s.start(r, freePort()); err != nil {
 		s.stop()
 		return nil, err
 	}
@@ -174,7 +174,7 @@ func h2spec(args ...string) func(*runner, string) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		out, err := r.command(s.dir, nil, binary, append(args, "-h", host, "-p", port, "-o", "5")...)
+		out, err := r.command(s.dir, nil, binary, append(args, "-h", host, "-p", port, "-o", "20")...)
 		found := regexp.MustCompile(`(\d+) tests, (\d+) passed`).FindStringSubmatch(out)
 		if found == nil {
 			return 0, fmt.Errorf("h2spec gave no sum: %w", err)

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // Programs that stand in front of a site's HTTP.
@@ -21,7 +22,7 @@ type visitor struct {
 }
 
 func newVisitor(front string) *visitor {
-	return &visitor{"http://" + front, http.Client{Transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 16}}}
+	return &visitor{"http://" + front, http.Client{Transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 16}, Timeout: time.Minute}}
 }
 
 // ask returns status, fields and body. A body of the type that is handed in as a bare reader has no length.
@@ -223,7 +224,7 @@ func nginxWeb(r *runner, s *site) (int, error) {
 // haproxyWeb passes on by HTTP/1.1, HTTP/2 and TLS, with health checks.
 func haproxyWeb(r *runner, s *site) (int, error) {
 	fronts := []string{freePort(), freePort(), freePort(), freePort()}
-	const server = " check inter 200ms fastinter 100ms rise 1 fall 2\n"
+	const server = " check rise 1 fall 2\n"
 	listen := func(i int, name, options string) string {
 		return "listen " + name + "\n\tbind " + fronts[i] + "\n\toption httpchk\n\thttp-check send meth GET uri /health/ready ver HTTP/1.1 hdr Host localhost\n" +
 			"\thttp-check expect status 200\n\tserver cache " + options + server
@@ -255,11 +256,11 @@ listen proxied
 	bind ` + front + `
 	option httpchk
 	http-check send meth GET uri /health/ready ver HTTP/1.1 hdr Host localhost
-	server cache ` + addr + ` check check-send-proxy inter 300ms ` + option + `
+	server cache ` + addr + ` check check-send-proxy ` + option + `
 backend unannounced
 	option httpchk
 	http-check send meth GET uri /health/ready ver HTTP/1.1 hdr Host localhost
-	server cache ` + addr + ` check inter 300ms
+	server cache ` + addr + ` check
 `
 		return r.through(front, conf, func(t *tally, dir string) {
 			t.check("healthy", until(func() bool { return strings.HasPrefix(haproxyState(dir, "proxied"), "UP L7OK") }))
@@ -310,7 +311,7 @@ sub vcl_deliver { set resp.http.X-Hits = obj.hits; }
 			return status == 200 && body == want && got.Get("X-Hits") == hits
 		}
 		text := strings.Repeat("some text, ", 10_000)
-		t.check("put", v.put(entries+"short", text, "timeToLiveSeconds", "2", "Content-Type", "text/plain"))
+		t.check("put", v.put(entries+"short", text, "timeToLiveSeconds", "5", "Content-Type", "text/plain"))
 		t.check("not kept yet", cached("short", text, "0"))
 		t.check("kept", cached("short", text, "1"))
 		status, fields, body := v.ask("GET", entries+"short", nil, "Accept-Encoding", "gzip")

@@ -24,7 +24,7 @@ public class CheckSpy {
         System.setProperty("net.spy.log.LoggerImpl", "net.spy.memcached.compat.log.SunLogger");
         java.util.logging.Logger.getLogger("net.spy").setLevel(java.util.logging.Level.OFF);
         ConnectionFactoryBuilder factory = new ConnectionFactoryBuilder()
-                .setProtocol(ConnectionFactoryBuilder.Protocol.TEXT).setOpTimeout(10000);
+                .setProtocol(ConnectionFactoryBuilder.Protocol.TEXT).setOpTimeout(60000);
         MemcachedClient c = new MemcachedClient(factory.build(), AddrUtil.getAddresses(args[0] + ":" + args[1]));
         try {
             scenario(c);
@@ -70,8 +70,8 @@ public class CheckSpy {
             new java.util.Random(1).nextBytes(value);
             check(size + " bytes", yes(c.set("big", 60, value)) && Arrays.equals(value, (byte[]) c.get("big")));
         }
-        check("lifetime", yes(c.set("e", 1, "1")) && "1".equals(c.get("e")));
-        Thread.sleep(2100);
+        check("lifetime", yes(c.set("e", 3, "1")) && "1".equals(c.get("e")));
+        Thread.sleep(4100);
         check("expired", c.get("e") == null);
         check("version", c.getVersions().values().iterator().next().startsWith("1.6."));
         check("stats", Integer.parseInt(c.getStats().values().iterator().next().get("curr_items")) > 50);

@@ -16,7 +16,7 @@ public class CheckX {
     public static void main(String[] args) throws Exception {
         InetSocketAddress server = new InetSocketAddress(args[0], Integer.parseInt(args[1]));
         XMemcachedClientBuilder builder = new XMemcachedClientBuilder(List.of(server));
-        builder.setOpTimeout(10000);
+        builder.setOpTimeout(60000);
         builder.setConnectionPoolSize(2);
         MemcachedClient c = builder.build();
         c.flushAll();
@@ -61,8 +61,8 @@ public class CheckX {
         c.setWithNoReply("q", 60, "quiet");
         c.deleteWithNoReply("fresh");
         check("no reply", "quiet".equals(c.get("q")) && c.get("fresh") == null);
-        check("lifetime", c.set("e", 1, "1") && "1".equals(c.get("e")));
-        Thread.sleep(2100);
+        check("lifetime", c.set("e", 3, "1") && "1".equals(c.get("e")));
+        Thread.sleep(4100);
         check("expired", c.get("e") == null);
         check("version", c.getVersions().get(server).startsWith("1.6."));
         check("stats", Integer.parseInt(c.getStats().get(server).get("curr_items")) > 50);

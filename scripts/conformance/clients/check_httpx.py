@@ -71,10 +71,10 @@ async def scenario(name, client, version):
 
 async def main():
     limits = httpx.Limits(max_connections=8)
-    await scenario("1.1", httpx.AsyncClient(base_url="http://" + address, limits=limits, timeout=30), "HTTP/1.1")
-    await scenario("h2c", httpx.AsyncClient(base_url="http://" + address, http1=False, http2=True, limits=limits, timeout=30), "HTTP/2")
-    await scenario("TLS 1.1", httpx.AsyncClient(base_url="https://" + address, verify=trust, limits=limits, timeout=30), "HTTP/1.1")
-    await scenario("TLS h2", httpx.AsyncClient(base_url="https://" + address, verify=trust, http2=True, limits=limits, timeout=30), "HTTP/2")
+    await scenario("1.1", httpx.AsyncClient(base_url="http://" + address, limits=limits, timeout=120), "HTTP/1.1")
+    await scenario("h2c", httpx.AsyncClient(base_url="http://" + address, http1=False, http2=True, limits=limits, timeout=120), "HTTP/2")
+    await scenario("TLS 1.1", httpx.AsyncClient(base_url="https://" + address, verify=trust, limits=limits, timeout=120), "HTTP/1.1")
+    await scenario("TLS h2", httpx.AsyncClient(base_url="https://" + address, verify=trust, http2=True, limits=limits, timeout=120), "HTTP/2")
 
 
 asyncio.run(main())

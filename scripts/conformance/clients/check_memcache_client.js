@@ -1,6 +1,6 @@
 const { MemcacheClient } = require("memcache-client");
 const [host, port] = process.argv.slice(2);
-const c = new MemcacheClient({ server: { server: `${host}:${port}`, maxConnections: 2 }, cmdTimeout: 10000 });
+const c = new MemcacheClient({ server: { server: `${host}:${port}`, maxConnections: 2 }, cmdTimeout: 60000 });
 const check = (what, good) => console.log(good ? "ok" : "not ok", what);
 const call = (method, ...args) => c[method](...args).catch((err) => ({ err: String(err.message) }));
 const is = (reply, word) => Array.isArray(reply) && reply.join(" ") === word;
@@ -53,8 +53,8 @@ const is = (reply, word) => Array.isArray(reply) && reply.join(" ") === word;
   check("still in step", is(await call("set", "k", "v"), "STORED") && (await call("get", "k")).value === "v");
   for (const key of keys) await call("set", key, "quiet", { noreply: true });
   check("noreply", (await call("get", "multi0")).value === "quiet" && (await call("get", "multi49")).value === "quiet");
-  check("lifetime", is(await call("set", "e", "1", { lifetime: 1 }), "STORED") && (await call("get", "e")).value === "1");
-  await new Promise((resolve) => setTimeout(resolve, 2100));
+  check("lifetime", is(await call("set", "e", "1", { lifetime: 3 }), "STORED") && (await call("get", "e")).value === "1");
+  await new Promise((resolve) => setTimeout(resolve, 4100));
   check("expired", (await call("get", "e")) === undefined);
   check("version", /^VERSION 1\.6\./.test((await call("version")).join(" ")));
   const stats = (await call("cmd", "stats")).STAT;

@@ -1,6 +1,6 @@
 const Memcached = require("memcached");
 const [host, port] = process.argv.slice(2);
-const c = new Memcached(`${host}:${port}`, { timeout: 5000, maxValue: 1048576 });
+const c = new Memcached(`${host}:${port}`, { timeout: 60000, maxValue: 1048576 });
 const check = (what, good) => console.log(good ? "ok" : "not ok", what);
 const call = (method, ...args) =>
   new Promise((resolve) => c[method](...args, (err, value) => resolve(err ? { err: String(err) } : value)));

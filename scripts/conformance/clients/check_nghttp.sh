@@ -4,7 +4,7 @@
 prints() { # WORDS COMMAND...: the command succeeds and its output has a line that matches
 	words=$1
 	shift
-	timeout 60 "$@" >printed 2>&1 && grep -qE -- "$words" printed || { tail -c 500 printed; return 1; }
+	timeout 300 "$@" >printed 2>&1 && grep -qE -- "$words" printed || { tail -c 500 printed; return 1; }
 }
 all() { # COUNT ARGUMENT...: h2load has all its requests succeed
 	n=$1

@@ -6,7 +6,7 @@ at=$1:$2
 say() { # WHERE REQUEST ARGUMENT...
 	where=$1 request=$2
 	shift 2
-	printf "$request" | timeout 20 openssl s_client -connect "$where" -CAfile "$CA" -verify_return_error -ign_eof "$@" 2>&1
+	printf "$request" | timeout 120 openssl s_client -connect "$where" -CAfile "$CA" -verify_return_error -ign_eof "$@" 2>&1
 }
 http='GET /health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'
 prints() { # WORDS ARGUMENT...: what is said has a line that matches
@@ -49,8 +49,8 @@ memcached() { say "$at" 'set k 0 0 5\r\nhello\r\nget k\r\nquit\r\n' "$@" | tr -d
 check 'memcached' memcached
 check 'memcached by TLS 1.2' memcached -tls1_2
 check 'memcached in small records' memcached -max_send_frag 512 -split_send_frag 512
-awaits() { # N WORDS: said has them N times, or ten seconds are over
-	for _ in $(seq 200); do
+awaits() { # N WORDS: said has them N times, or a minute is over
+	for _ in $(seq 1200); do
 		[ "$(grep -o -- "$2" said | wc -l)" -ge "$1" ] && return
 		sleep 0.05
 	done
@@ -65,7 +65,7 @@ key_update() { # s_client takes K for a command where it is read by itself, and 
 		awaits 1 KEYUPDATE
 		printf 'version\r\n'
 		awaits 2 'VERSION '
-	} | timeout 20 openssl s_client -connect "$at" -CAfile "$CA" -tls1_3 >said 2>&1
+	} | timeout 120 openssl s_client -connect "$at" -CAfile "$CA" -tls1_3 >said 2>&1
 	awaits 2 'VERSION '
 }
 check 'key update' key_update
@@ -77,4 +77,4 @@ check 'none' lonely
 check 'none by TLS 1.2' lonely -tls1_2
 check 'of a stranger' lonely -cert "$STRANGER" -key "$STRANGER"
 check 'the stranger does no harm' strict -cert "$CERT" -key "$KEY"
-check 'speed' sh -c "timeout 20 openssl s_time -connect $at -CAfile '$CA' -new -time 2 | grep -E '^[0-9]+ connections in [0-9]+ real'"
+check 'speed' sh -c "timeout 120 openssl s_time -connect $at -CAfile '$CA' -new -time 2 | grep -E '^[0-9]+ connections in [0-9]+ real'"

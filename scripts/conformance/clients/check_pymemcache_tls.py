@@ -15,7 +15,7 @@ def scenario(name, address, context):
     def check_(what, good):
         check(name + ": " + what, good)
 
-    c = Client(address, tls_context=context, default_noreply=False, timeout=20)
+    c = Client(address, tls_context=context, default_noreply=False, timeout=60)
     check_("set", c.set("k", b"v", expire=60) and c.get("k") == b"v")
     value, unique = c.gets("k")
     check_("cas", c.cas("k", b"w", unique) is True and c.cas("k", b"x", unique) is False)
@@ -50,9 +50,9 @@ known = ssl.create_default_context(cafile=os.environ["CA"])
 known.load_cert_chain(os.environ["CERT"], os.environ["KEY"])
 scenario("client certificate", (host, int(port)), known)
 try:
-    Client((host, int(port)), tls_context=trust, timeout=20).version()
+    Client((host, int(port)), tls_context=trust, timeout=60).version()
     check("no client certificate", False)
 except (OSError, MemcacheError):
     check("no client certificate", True)
-plain = Client(address, timeout=20)
+plain = Client(address, timeout=60)
 check("in clear beside it", plain.get("p199") == b"x" * 199)

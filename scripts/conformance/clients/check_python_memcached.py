@@ -6,7 +6,7 @@ def check(what, good):
     print("ok" if good else "not ok", what)
 
 
-c = memcache.Client(["%s:%s" % (sys.argv[1], sys.argv[2])], cache_cas=True)
+c = memcache.Client(["%s:%s" % (sys.argv[1], sys.argv[2])], cache_cas=True, socket_timeout=60)
 check("set", c.set("k", "v", time=60))
 check("get", c.get("k") == "v")
 check("miss", c.get("absent") is None)

@@ -2,7 +2,7 @@
 export MEMCACHED_SERVERS="$1:$2"
 . "$(dirname "$0")/checks.sh"
 
-fails() { ! timeout 20 "$@"; }
+fails() { ! timeout 60 "$@"; }
 prints() { # WORDS COMMAND...: the command succeeds and its output has a line that matches
 	words=$1
 	shift

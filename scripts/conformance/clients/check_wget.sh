@@ -1,11 +1,11 @@
 # wget, which asks by HTTP/1.1 and keeps connections.
 . "$(dirname "$0")/checks.sh"
 
-ask() { wget -nv -T 20 -t 1 --ca-certificate="$CA" "$@"; }
+ask() { wget -nv -T 60 -t 1 --ca-certificate="$CA" "$@"; }
 fails() { # STATUS ARGUMENT...: wget says that the status was this
 	want=$1
 	shift
-	wget -nv -T 20 -t 1 -S "$@" >said 2>&1
+	wget -nv -T 60 -t 1 -S "$@" >said 2>&1
 	grep -q "HTTP/1.1 $want" said || { cat said; return 1; }
 }
 same() { ask -O copy "$2" && cmp "$1" copy; }
@@ -26,7 +26,7 @@ for base in "http://$1:$2" "https://$1:$2"; do
 	check "$base: continued" cmp text part
 	check "$base: post of what is there" fails 409 --ca-certificate="$CA" --post-data=x "$k"
 	for i in 1 2 3 4 5; do echo "$k?$i"; done >list
-	check "$base: kept alive" sh -c "wget -d -T 20 -t 1 --ca-certificate='$CA' -O /dev/null -i list 2>&1 | grep -c 'Reusing existing connection' | grep -q 4"
+	check "$base: kept alive" sh -c "wget -d -T 60 -t 1 --ca-certificate='$CA' -O /dev/null -i list 2>&1 | grep -c 'Reusing existing connection' | grep -q 4"
 	check "$base: delete" ask -O - --method=DELETE "$k"
 	check "$base: deleted" fails 404 --ca-certificate="$CA" "$k"
 done

@@ -1,6 +1,6 @@
 # wrk: many connections at once, none of whose requests may fail.
 clean() { # ARGUMENT...: all answers came and were as they should be
-	wrk -t 2 -d 2 "$@" >said.wrk 2>&1
+	wrk -t 2 -d 2 --timeout 60 "$@" >said.wrk 2>&1
 	cat said.wrk
 	grep -q 'requests in' said.wrk && ! grep -qE 'Socket errors|Non-2xx' said.wrk
 }

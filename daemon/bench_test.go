@@ -3,7 +3,6 @@ package daemon_test
 import (
 	"context"
 	"testing"
-	"time"
 
 	"github.com/latticed/latticed/daemon/bench"
 	"github.com/latticed/latticed/daemon/daemontest"
@@ -14,7 +13,7 @@ func TestBench(t *testing.T) {
 	d := daemontest.Boot(t, "  listeners: [{address: '127.0.0.1:0', tls: {self-signed: true}}]\n")
 	f := func(name string, o bench.Options) {
 		t.Helper()
-		o.Addr, o.Conns, o.Keys, o.Duration = d.Addrs()[0].String(), 5, max(o.Keys, 20), 100*time.Millisecond
+		o.Addr, o.Conns, o.Keys, o.Requests = d.Addrs()[0].String(), 5, max(o.Keys, 20), 200
 		if err := bench.Preload(context.Background(), o); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}

@@ -11,6 +11,8 @@ ARGS    ?=
 RACE := ./grid/... ./protocols/... ./router/... ./daemon/...
 # What every change must also compile for.
 PLATFORMS := linux/arm64 darwin/arm64 windows/amd64
+# What make check runs, in this order.
+CHECKS := format vet lint mod cross test race
 
 .DEFAULT_GOAL := help
 .PHONY: help build run test check conformance soak bench fmt format vet lint race mod cross clean
@@ -27,7 +29,18 @@ run: build ## build and start the daemon on 127.0.0.1:11222 and :11211 (ARGS='--
 test: ## run all tests
 	$(GO) test ./...
 
-check: format vet lint mod cross test race ## everything that must hold before a change lands
+check: ## everything that must hold before a change lands; the end says what does not
+	@mkdir -p .cache/check; failed=; for part in $(CHECKS); do \
+		echo "---- $$part"; rm -f .cache/check/ok; \
+		{ $(MAKE) --no-print-directory $$part && touch .cache/check/ok; } 2>&1 | tee .cache/check/$$part; \
+		test -e .cache/check/ok || failed="$$failed $$part"; \
+	done; \
+	for part in $$failed; do \
+		printf '\n---- %s failed; of what it said, without the packages that passed, the end:\n' $$part; \
+		grep -vE '^(ok|\?) .*(s|\(cached\)|\[no test files\])$$' .cache/check/$$part | tail -n 40; \
+	done; \
+	if test -n "$$failed"; then echo "make check: failed:$$failed (of $(CHECKS))"; exit 1; fi; \
+	echo "make check: $(CHECKS): all passed"
 
 conformance: build ## run outside clients and suites against the daemon (QUICK=1: the fast ones)
 	cd scripts/conformance && $(GO) run . -daemon ../../$(BIN) -cache ../../.cache/conformance $(if $(QUICK),-quick)

@@ -158,20 +158,25 @@ func serve(cmd *cobra.Command, version string) error {
 	}
 	greet(cmd.OutOrStdout(), d, c, version)
 	notify("READY=1")
+	leave := func(why *zerolog.Event) error {
+		why.Msg("stopping")
+		notify("STOPPING=1")
+		d.logCounters()
+		if stop(d, signals) && c.WarmRestart != "" {
+			notify(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", saveTimeout.Microseconds()))
+			return d.Freeze(c.WarmRestart)
+		}
+		return nil
+	}
 	for {
 		select {
 		case err := <-d.failed:
 			return err
+		case <-d.asked:
+			return leave(log.Info().Str("asked", "by HTTP"))
 		case sig := <-signals:
 			if sig != syscall.SIGHUP {
-				log.Info().Str("signal", sig.String()).Msg("stopping")
-				notify("STOPPING=1")
-				d.logCounters()
-				if stop(d, signals) && c.WarmRestart != "" {
-					notify(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", saveTimeout.Microseconds()))
-					return d.Freeze(c.WarmRestart)
-				}
-				return nil
+				return leave(log.Info().Str("signal", sig.String()))
 			}
 			notify(fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", monotonicMicros()))
 			c = reload(cmd, m, c, d, log, level)

@@ -53,7 +53,8 @@ type Daemon struct {
 	addresses []string        // of the listeners, as configured
 	own       tls.Certificate // self-signed, made when first needed
 	accepting sync.WaitGroup
-	failed    chan error // an accept that failed for good
+	failed    chan error    // an accept that failed for good
+	asked     chan struct{} // a client wants the process to end
 	stopping  atomic.Bool
 	background
 }
@@ -77,7 +78,7 @@ type Options struct {
 func Start(o Options) (_ *Daemon, err error) {
 	c, log := o.Config, o.Log
 	parts := divide(c.Memory, c.MaxConnections)
-	d := &Daemon{version: o.Version, log: log, clock: newClock(), failed: make(chan error, len(c.Listeners))}
+	d := &Daemon{version: o.Version, log: log, clock: newClock(), failed: make(chan error, len(c.Listeners)), asked: make(chan struct{}, 1)}
 	d.memory.Store(c.Memory)
 	d.started = d.clock.Now().Wall
 	d.stop = make(chan struct{})
@@ -126,7 +127,7 @@ func Start(o Options) (_ *Daemon, err error) {
 	seen := &observer{d: d, c: c, mc: memcached.New(options)}
 	seen.hostName, _ = os.Hostname()
 	seen.service = rest.New(rest.Options{
-		Host: seen.host, Catalog: d.catalog, Metrics: admin.NewMetrics(seen.snapshot).Gather,
+		Host: seen.host, Stop: d.ask, Catalog: d.catalog, Metrics: admin.NewMetrics(seen.snapshot).Gather,
 		MaxCollect: max(int(parts.buffers/2), 2*int(c.HTTP.MaxContent)),
 		MaxContent: int(c.HTTP.MaxContent), AllowedHosts: c.HTTP.AllowedHosts, AllowedOrigins: c.HTTP.AllowedOrigins, CORS: corsRules(c),
 	})
@@ -322,6 +323,14 @@ func (d *Daemon) Reload(c *conf.Config) {
 func (d *Daemon) closeListeners() {
 	for _, l := range d.listeners {
 		_ = l.Net.Close()
+	}
+}
+
+// ask asks for an orderly end, as by a signal. Whoever runs the daemon sees to it.
+func (d *Daemon) ask() {
+	select {
+	case d.asked <- struct{}{}:
+	default: // it was asked for already
 	}
 }
 

@@ -278,6 +278,27 @@ func TestLifeUnderSystemd(t *testing.T) {
 	}
 }
 
+// A client that may stops the process as a signal does: who is served is answered, entries are saved, and the exit code is 0.
+func TestStopByHTTP(t *testing.T) {
+	file := t.TempDir() + "/entries"
+	p := run(t, nil, "--listen", "127.0.0.1:0", "--warm-restart", file)
+	c := dial(t, "tcp", p.addr)
+	ask(t, c, "set k 0 0 1\r\nv\r\n", "STORED\r\n")
+	ask(t, dial(t, "tcp", p.addr), "POST /rest/v2/server?action=stop HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 204 No Content\r\n")
+	if code := p.end(t); code != 0 {
+		t.Fatalf("exit code: got %d, want 0; stderr: %s", code, p.stderr)
+	}
+	if b, err := io.ReadAll(c); len(b) != 0 || err != nil {
+		t.Errorf("another client at the end: got %q, %v, want a close", b, err)
+	}
+	p = run(t, nil, "--listen", "127.0.0.1:0", "--warm-restart", file)
+	ask(t, dial(t, "tcp", p.addr), "get k\r\n", "VALUE k 0 1\r\nv\r\nEND\r\n")
+	ask(t, dial(t, "tcp", p.addr), "POST /rest/v3/cluster/_stop HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 204 No Content\r\n")
+	if code := p.end(t); code != 0 {
+		t.Errorf("exit code: got %d, want 0; stderr: %s", code, p.stderr)
+	}
+}
+
 // At level debug the process tells what it has counted, when it reloads and when it ends.
 func TestCountersAreLogged(t *testing.T) {
 	p := run(t, nil, "--listen", "127.0.0.1:0", "--log-level", "debug", "--log-format", "json")

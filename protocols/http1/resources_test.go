@@ -126,7 +126,11 @@ GET /rest/v2/cache-managers/any/health/status      200
 GET /rest/v2/cluster                               400
 GET /rest/v2/cluster/members                       200
 GET /rest/v2/cluster?action=distribution           200
-POST /rest/v2/cluster?action=stop                  501
+POST /rest/v2/cluster                              400
+PUT /rest/v2/cluster                               405
+POST /rest/v2/cluster?action=stop                  204
+POST /rest/v2/cluster?action=stop&server=local     204
+POST /rest/v2/cluster?action=stop&server=other     404
 GET /rest/v2/cluster/backups                       501
 GET /rest/v2/cluster/restores                      501
 GET /rest/v2/cluster/raft                          501
@@ -134,7 +138,8 @@ GET /rest/v2/cluster/nope                          404
 GET /rest/v2/server                                200
 POST /rest/v2/server                               400
 PUT /rest/v2/server                                405
-POST /rest/v2/server?action=stop                   501
+POST /rest/v2/server?action=stop                   204
+GET /rest/v2/server?action=stop                    400
 GET /rest/v2/server/config                         501
 GET /rest/v2/server/env                            501
 GET /rest/v2/server/memory                         501
@@ -198,7 +203,9 @@ POST /rest/v3/container/_shutdown                  501
 GET /rest/v3/server                                200
 GET /rest/v3/cluster/members                       200
 GET /rest/v3/cluster/_distribution                 200
-POST /rest/v3/cluster/_stop                        501
+POST /rest/v3/cluster/_stop                        204
+POST /rest/v3/server/_stop                         204
+GET /rest/v3/server/_stop                          405
 GET /rest/v3/openapi                               200
 POST /rest/v3/openapi                              405
 POST /rest/v3/mcp                                  501
@@ -236,7 +243,7 @@ func TestEveryResource(t *testing.T) {
 		t.Fatalf("looked at %d resources", n)
 	}
 	for _, request := range []string{"POST /rest/v2/caches/c", "PUT /rest/v2/caches/c", "DELETE /rest/v2/caches/default", "POST /rest/v2/server?action=stop",
-		"POST /rest/v2/cluster?action=stop", "POST /rest/v2/server/connectors/x?action=stop"} {
+		"POST /rest/v2/cluster?action=stop", "POST /rest/v3/server/_stop", "POST /rest/v2/cluster?action=stop&server=other", "POST /rest/v2/server/connectors/x?action=stop"} {
 		got := answers(t, request+" HTTP/1.1\r\nHost: a\r\n\r\n")
 		if !strings.HasPrefix(got, "HTTP/1.1 403 ") || !strings.Contains(got, "admin of listeners") {
 			t.Errorf("%s on a listener that is not open to administration: got %q", request, got)

@@ -17,6 +17,7 @@ func setup(env protocols.Env) prototest.Setup {
 	return func() prototest.Parts {
 		service := rest.New(rest.Options{
 			MaxContent: 100_000, AllowedHosts: []string{"cache.example.com"}, AllowedOrigins: []string{"https://app.example.com"},
+			Stop: func() {},
 		})
 		return prototest.Parts{
 			Protocol: http1.New(http1.Options{Service: service}), Caches: gridtest.NewModel(gridtest.Options{}), Env: env,

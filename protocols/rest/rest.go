@@ -24,6 +24,7 @@ type Options struct {
 	Host    func() Host                                    // what only the process knows; called by several at a time
 	Catalog Catalog                                        // which caches there are; nil: the default one alone, as it is
 	Metrics func(accept string) (text []byte, kind string) // nil: there are none
+	Stop    func()                                         // asks for an orderly end of the process, and does not wait; nil: nobody may
 
 	AllowedHosts   []string // names, without ports, that a local listener answers to beside those of this machine
 	AllowedOrigins []string // whose pages may use the server, such as https://app.example.com

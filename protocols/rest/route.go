@@ -203,6 +203,8 @@ func (x *Exchange) v3(s [][]byte, t grid.Ticket) {
 	case first == "cluster" && part(s, 1) == "_distribution" && len(s) == 2:
 		x.t.query = []byte("action=distribution")
 		x.cluster(nil)
+	case isVerb(s) && slices.Contains(serverVerbs, pattern(s)):
+		x.act(s)
 	case first == "caches" && len(s) == 1, first == "container" && !isVerb(s), first == "server" && !isVerb(s), first == "cluster" && !isVerb(s),
 		first == "login", first == "security", first == "counters", first == "tasks", first == "schemas", first == "logging":
 		x.v2(s)
@@ -211,6 +213,36 @@ func (x *Exchange) v3(s [][]byte, t grid.Ticket) {
 	default:
 		x.text(fasthttp.StatusNotFound, notFound)
 	}
+}
+
+// serverVerbs are the paths of v3 that are actions of v2, a POST of what is above them.
+var serverVerbs = []string{"server/_stop", "cluster/_stop"}
+
+// pattern is a path with a star for each name.
+func pattern(s [][]byte) string {
+	var b []byte
+	for i, p := range s {
+		switch {
+		case i == 0:
+			b = append(b, p...)
+		case i == 2 && len(s) == 4:
+			b = append(b, "/*"...)
+		default:
+			b = append(append(b, '/'), p...)
+		}
+	}
+	return string(b)
+}
+
+// act answers for a path of serverVerbs.
+func (x *Exchange) act(s [][]byte) {
+	if x.meth != mPost {
+		x.text(fasthttp.StatusMethodNotAllowed, notAllowed)
+		return
+	}
+	last := len(s) - 1
+	x.t.query = append([]byte("action="+string(s[last][1:])+"&"), x.t.query...)
+	x.v2(s[:last])
 }
 
 func isVerb(s [][]byte) bool { return len(s) > 1 && len(s[len(s)-1]) > 0 && s[len(s)-1][0] == '_' }

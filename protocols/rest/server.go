@@ -2,6 +2,7 @@ package rest
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -164,12 +165,19 @@ func (x *Exchange) containerInfo() {
 	x.json()
 }
 
-// server answers for /server alone; what is below it is not there yet.
+// server answers for /server and what is below it.
 func (x *Exchange) server(sub [][]byte) {
 	action, ok := x.action()
 	switch {
 	case !ok:
-	case len(sub) == 0 && x.meth == mGet && action == "":
+	case len(sub) == 0:
+		if !x.offers(action, "GET", "POST stop") {
+			return
+		}
+		if x.meth == mPost {
+			x.stop()
+			return
+		}
 		o := object(x.out[:0])
 		o.open()
 		o.text("version", "latticed "+x.s.opt.Host().Version)
@@ -177,11 +185,7 @@ func (x *Exchange) server(sub [][]byte) {
 		o.end()
 		x.out = o
 		x.json()
-	case len(sub) == 0 && (x.meth == mGet || x.meth == mPost && action != "stop"):
-		x.text(fasthttp.StatusBadRequest, unknownAction)
-	case len(sub) == 0 && x.meth != mPost:
-		x.text(fasthttp.StatusMethodNotAllowed, notAllowed)
-	case len(sub) == 0 || slices.Contains([]string{
+	case slices.Contains([]string{
 		"config", "env", "memory", "threads", "report", "overview-report", "ignored-caches", "connections", "connectors", "datasources",
 		"caches",
 	}, part(sub, 0)):
@@ -191,6 +195,42 @@ func (x *Exchange) server(sub [][]byte) {
 	default:
 		x.text(fasthttp.StatusNotFound, notFound)
 	}
+}
+
+// offers tells whether the request is one of those that a path has: a verb, or a verb and an action. False: x is answered.
+func (x *Exchange) offers(action string, requests ...string) bool {
+	known := false
+	for _, r := range requests {
+		verb, with, _ := strings.Cut(r, " ")
+		if verb != methodNames[x.meth] {
+			continue
+		}
+		if known = true; with == action {
+			return true
+		}
+	}
+	if known {
+		x.text(fasthttp.StatusBadRequest, unknownAction)
+	} else {
+		x.text(fasthttp.StatusMethodNotAllowed, notAllowed)
+	}
+	return false
+}
+
+// stop has the process end as by SIGTERM, once this is answered: what is in flight is let finish.
+func (x *Exchange) stop() {
+	if !x.mayAdmin() {
+		return
+	}
+	if x.s.opt.Stop == nil {
+		x.notYet("stopping by HTTP")
+		return
+	}
+	x.alone(func(x *Exchange, _ grid.Ticket) bool {
+		x.s.opt.Stop()
+		x.plain(fasthttp.StatusNoContent)
+		return true
+	})
 }
 
 // cluster answers for /cluster.
@@ -225,8 +265,14 @@ func (x *Exchange) cluster(sub [][]byte) {
 		x.out = append(o, ']')
 		x.json()
 	case len(sub) == 0 && x.meth == mPost && action == "stop":
-		if x.mayAdmin() {
-			x.notYet("stopping by HTTP")
+		servers, err := x.t.params("server")
+		switch {
+		case err != nil:
+			x.plain(fasthttp.StatusBadRequest)
+		case len(servers) > 0 && !slices.Contains(servers, h.Node) && x.mayAdmin():
+			x.text(fasthttp.StatusNotFound, "the only node is called ", h.Node)
+		case len(servers) == 0 || slices.Contains(servers, h.Node):
+			x.stop()
 		}
 	case len(sub) == 0 && (x.meth == mGet || x.meth == mPost):
 		x.text(fasthttp.StatusBadRequest, unknownAction)

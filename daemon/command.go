@@ -215,15 +215,21 @@ func reload(cmd *cobra.Command, m conf.Machine, old *conf.Config, d *Daemon, log
 	return c
 }
 
-// stop ends d in bounded time; a second signal ends it at once.
+// stop ends d in bounded time; a second signal ends it at once, but for SIGHUP, which service managers send behind a SIGTERM to
+// tell shells.
 func stop(d *Daemon, signals <-chan os.Signal) (orderly bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	go func() {
-		select {
-		case <-signals:
-			cancel()
-		case <-ctx.Done():
+		for {
+			select {
+			case s := <-signals:
+				if s != syscall.SIGHUP {
+					cancel()
+				}
+			case <-ctx.Done():
+				return
+			}
 		}
 	}()
 	if err := d.Stop(ctx); err != nil {

@@ -504,3 +504,30 @@ func TestWarmRestart(t *testing.T) {
 		t.Errorf("stderr: %s", s)
 	}
 }
+
+// A SIGHUP behind the signal to stop, as systemd sends it with SendSIGHUP=, keeps no entries from being saved.
+func TestReloadWhileStopping(t *testing.T) {
+	file := t.TempDir() + "/entries"
+	args := []string{"--listen", "127.0.0.1:0", "--memory", "64MiB", "--warm-restart", file}
+	p := run(t, nil, args...)
+	c := dial(t, "tcp", p.addr)
+	ask(t, c, "get a\r\nset a 0 0 5\r\nhe", "END\r\n")
+	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGHUP} {
+		if err := p.cmd.Process.Signal(s); err != nil {
+			t.Fatal(err)
+		}
+		for s == syscall.SIGTERM { // until it is stopping
+			other, err := net.Dial("tcp", p.addr)
+			if err != nil {
+				break
+			}
+			other.Close()
+		}
+	}
+	ask(t, c, "llo\r\n", "STORED\r\n")
+	if code := p.end(t); code != 0 {
+		t.Errorf("exit code %d; stderr: %s", code, p.stderr)
+	}
+	p = run(t, nil, args...)
+	ask(t, dial(t, "tcp", p.addr), "get a\r\n", "VALUE a 0 5\r\nhello\r\nEND\r\n")
+}

@@ -23,9 +23,3 @@ func (d *Daemon) openCatalog(c *conf.Config) (err error) {
 	}})
 	return err
 }
-
-func (d *Daemon) closeDataDir() {
-	if d.dataDir != nil {
-		_ = d.dataDir.Close()
-	}
-}

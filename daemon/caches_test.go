@@ -349,6 +349,7 @@ func TestCachesAfterRestart(t *testing.T) {
 	if err := d.Freeze(warm); err != nil {
 		t.Fatal(err)
 	}
+	d.Close()
 	d = start()
 	web = browse(t, d)
 	if _, got := call(t, web, "GET", "/rest/v2/caches", nil); got != `["c","default"]` {
@@ -372,6 +373,7 @@ func TestCachesAfterRestart(t *testing.T) {
 	}
 	web.CloseIdleConnections()
 	stop(d)
+	d.Close()
 	if err := os.MkdirAll(filepath.Join(dir, "data"), 0o700); err != nil {
 		t.Fatal(err)
 	}

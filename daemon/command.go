@@ -162,6 +162,7 @@ func serve(cmd *cobra.Command, version string) error {
 		why.Msg("stopping")
 		notify("STOPPING=1")
 		d.logCounters()
+		defer d.Close()
 		if stop(d, signals) && c.WarmRestart != "" {
 			notify(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", saveTimeout.Microseconds()))
 			return d.Freeze(c.WarmRestart)

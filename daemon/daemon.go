@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"slices"
@@ -46,6 +47,7 @@ type Daemon struct {
 	store   *store.Store
 	catalog *catalog.Catalog
 	dataDir *catalog.Dir // nil: none
+	warm    io.Closer    // claims the file of entries; nil: there is none
 	hub     *router.Hub
 	server  *evloop.Server
 
@@ -85,7 +87,7 @@ func Start(o Options) (_ *Daemon, err error) {
 	defer func() {
 		if err != nil {
 			d.closeListeners()
-			d.closeDataDir()
+			d.Close()
 		}
 	}()
 	s, err := store.New(store.Options{Limit: parts.store, MaxValue: maxValue})
@@ -96,8 +98,9 @@ func Start(o Options) (_ *Daemon, err error) {
 	if err := d.openCatalog(c); err != nil {
 		return nil, err
 	}
+	thawed := false
 	if c.WarmRestart != "" {
-		if err := d.thaw(c.WarmRestart); err != nil {
+		if thawed, err = d.thaw(c.WarmRestart); err != nil {
 			return nil, err
 		}
 	}
@@ -153,6 +156,11 @@ func Start(o Options) (_ *Daemon, err error) {
 		return nil, err
 	}
 	d.server = server
+	if thawed { // not before: without a port, say, there is no daemon, and the entries are for one that starts
+		if err := forget(c.WarmRestart); err != nil {
+			return nil, errors.Join(err, server.Shutdown(context.Background()))
+		}
+	}
 	for _, l := range d.listeners {
 		d.accepting.Go(func() {
 			if err := server.Serve(l); err != nil {
@@ -337,7 +345,8 @@ func (d *Daemon) ask() {
 // graceTimeout is how long connections with something in flight are waited for. Those that are left are cut.
 const graceTimeout = 5 * time.Second
 
-// Stop stops accepting, lets what is in flight finish, and ends all goroutines, or gives up when ctx does.
+// Stop stops accepting, lets what is in flight finish, and ends all goroutines, or gives up when ctx does. What the daemon uses
+// on disks is its own until Close.
 func (d *Daemon) Stop(ctx context.Context) error {
 	d.stopping.Store(true)
 	d.closeListeners()
@@ -349,7 +358,6 @@ func (d *Daemon) Stop(ctx context.Context) error {
 		err := d.server.Shutdown(grace)
 		close(d.stop)
 		d.done.Wait()
-		d.closeDataDir()
 		ended <- err
 	}()
 	select {

@@ -43,7 +43,8 @@ var allowed = map[string][]string{
 
 	"daemon":          {"*"},
 	"daemon/admin":    {},
-	"daemon/catalog":  {"conf/infinispan", "protocols/rest", "grid", "grid/store"},
+	"daemon/claim":    {},
+	"daemon/catalog":  {"daemon/claim", "conf/infinispan", "protocols/rest", "grid", "grid/store"},
 	"daemon/bench":    {},
 	"scripts/process": {},
 	"scripts/bench":   {"scripts/bench/peers", "scripts/process", "daemon/bench"},

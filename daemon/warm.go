@@ -7,38 +7,64 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/latticed/latticed/daemon/claim"
 )
 
 // refusedSuffix is what the name of a file of entries gets that could not be read, so that the next stop does not write
 // over it.
 const refusedSuffix = ".refused"
 
-// thaw takes the entries that the process before left in a file, and removes it: were it still there after a crash, it
-// would bring back what has changed since. A file that cannot be read is kept under another name, and the daemon starts
-// empty.
-func (d *Daemon) thaw(path string) error {
+// lockSuffix is what the name of a file of entries gets that says who uses it: from before it is read until it is written, so
+// that no process reads it while the one before still saves, and no two of them write it.
+const lockSuffix = ".lock"
+
+// thaw takes the entries that the process before left in a file. If there were some, the file is for forget once nothing
+// can keep the daemon from serving: were it still there after a crash, it would bring back what has changed since. A file that
+// cannot be read is kept under another name, and the daemon starts empty.
+func (d *Daemon) thaw(path string) (thawed bool, err error) {
+	if d.warm, err = claim.File(path + lockSuffix); err != nil {
+		if errors.Is(err, claim.ErrTaken) {
+			err = fmt.Errorf("%w; wait until that one has ended, or give each a warm-restart of its own", err)
+		}
+		return false, fmt.Errorf("warm restart: %s: %w", path, err)
+	}
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return fmt.Errorf("warm restart: %w", err)
+		return false, fmt.Errorf("warm restart: %w", err)
 	}
 	defer f.Close()
 	began := time.Now()
 	n, err := d.store.Load(f, d.clock.Now())
 	if err != nil {
 		if e := os.Rename(path, path+refusedSuffix); e != nil {
-			return fmt.Errorf("warm restart: %s: %w; and it cannot be put aside: %w", path, err, e)
+			return false, fmt.Errorf("warm restart: %s: %w; and it cannot be put aside: %w", path, err, e)
 		}
 		d.log.Error().Err(err).Str("file", path+refusedSuffix).Msg("warm restart: the file of entries is refused and kept under this name; starting empty")
-		return nil
+		return false, nil
 	}
 	d.log.Info().Int("entries", n).Dur("took", time.Since(began)).Str("file", path).Msg("warm restart: entries are back")
+	return true, nil
+}
+
+// forget removes a file whose entries are back.
+func forget(path string) error {
 	if err := os.Remove(path); err != nil {
 		return fmt.Errorf("warm restart: %w; after a crash it would bring back what has changed since", err)
 	}
+	syncDir(path)
 	return nil
+}
+
+// syncDir has what happened to the name of a file outlive a crash of the machine, where the system knows of that.
+func syncDir(path string) {
+	if dir, err := os.Open(filepath.Dir(path)); err == nil {
+		_ = dir.Sync()
+		_ = dir.Close()
+	}
 }
 
 // Freeze leaves all entries in the file for the next process. It is called when nobody is served any more. On an error
@@ -69,10 +95,18 @@ func (d *Daemon) Freeze(path string) (err error) {
 	if err != nil {
 		return err
 	}
-	if dir, err := os.Open(filepath.Dir(path)); err == nil {
-		_ = dir.Sync() // where the system knows that
-		_ = dir.Close()
-	}
+	syncDir(path)
 	d.log.Info().Int("entries", n).Dur("took", time.Since(began)).Str("file", path).Msg("warm restart: entries are saved")
 	return nil
+}
+
+// Close gives back what the daemon uses on disks: its data directory, the file of entries. It comes after Stop, and after Freeze:
+// another process may have them from then on.
+func (d *Daemon) Close() {
+	if d.dataDir != nil {
+		_ = d.dataDir.Close()
+	}
+	if d.warm != nil {
+		_ = d.warm.Close()
+	}
 }

@@ -7,8 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"github.com/latticed/latticed/conf/infinispan"
+	"github.com/latticed/latticed/daemon/claim"
 )
 
 // fileName is where caches are kept, below the data directory. It is a document that Infinispan reads, too.
@@ -45,7 +47,10 @@ func OpenDir(path string) (*Dir, error) {
 	if err := mkdir(path); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
-	held, err := lock(filepath.Join(path, "lock"))
+	held, err := claim.File(filepath.Join(path, "lock"))
+	if errors.Is(err, claim.ErrTaken) {
+		err = fmt.Errorf("%w; stop that one, or give each a data-dir of its own", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("data directory %s: %w", path, err)
 	}
@@ -170,7 +175,7 @@ func (disk) SyncDir(name string) error {
 	if e := dir.Close(); err == nil {
 		err = e
 	}
-	if err != nil && !syncsDirectories {
+	if err != nil && runtime.GOOS == "windows" {
 		return nil
 	}
 	return err

@@ -1,13 +1,11 @@
 //go:build !unix
 
-package catalog
+package claim
 
 import (
 	"io"
 	"os"
 )
 
-const syncsDirectories = false
-
-// lock opens a file; there is no lock here that would end with the process.
-func lock(name string) (io.Closer, error) { return os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600) }
+// File opens a file; there is no claim here that would end with the process.
+func File(name string) (io.Closer, error) { return os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600) }

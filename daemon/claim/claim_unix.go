@@ -1,6 +1,6 @@
 //go:build unix
 
-package catalog
+package claim
 
 import (
 	"errors"
@@ -10,10 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const syncsDirectories = true
-
-// lock takes a file for this process. The lock ends with the process, however that ends.
-func lock(name string) (io.Closer, error) {
+// File claims the file of that name, which is made if it is not there and stays. The claim ends with Close, or with the
+// process, however that ends. ErrTaken: another has it.
+func File(name string) (io.Closer, error) {
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
@@ -21,7 +20,7 @@ func lock(name string) (io.Closer, error) {
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		_ = f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, errors.New("another latticed uses it; stop that one, or give each a data-dir of its own")
+			return nil, ErrTaken
 		}
 		return nil, err
 	}

@@ -82,6 +82,7 @@ func boot(t testing.TB, yaml string, wrap func(grid.Caches) grid.Caches) *daemon
 		if err := d.Stop(ctx); err != nil {
 			t.Errorf("Stop: %v", err)
 		}
+		d.Close()
 	})
 	return d
 }

@@ -29,11 +29,35 @@ func (x *Exchange) caches() {
 	case x.meth == mPost && action == "compare":
 		x.compare()
 	case x.meth == mGet && action == "role-accessible":
-		x.notYet("this action on caches")
+		x.accessible()
 	case x.meth == mGet || x.meth == mPost:
 		x.text(fasthttp.StatusBadRequest, unknownAction)
 	default:
 		x.text(fasthttp.StatusMethodNotAllowed, notAllowed)
+	}
+}
+
+// roles are those that Infinispan knows without being told.
+var roles = []string{"admin", "application", "deployer", "monitor", "observer"}
+
+// accessible answers with the caches that a role may use: all, as there is no authorization.
+func (x *Exchange) accessible() {
+	role, given, err := x.t.param("role")
+	switch {
+	case err != nil, !given:
+		x.plain(fasthttp.StatusBadRequest)
+	case !slices.Contains(roles, string(role)):
+		x.plain(fasthttp.StatusNotFound)
+	default:
+		x.inTurn(func(x *Exchange) {
+			o := object(x.out[:0])
+			o.open()
+			o.list("secured", nil)
+			o.list("non-secured", x.s.opt.Catalog.Names())
+			o.end()
+			x.out = o
+			x.json()
+		})
 	}
 }
 

@@ -38,6 +38,7 @@ const (
 var operations = []operation{
 	{verbs: "GET", path: "/rest/v3/caches", about: "Names of all caches.", ok: 200, kind: jsonKind},
 	{verbs: "GET", path: "/rest/v3/meta/caches/_detailed", about: "What is known about all caches.", ok: 200, kind: jsonKind},
+	{verbs: "GET", path: "/rest/v3/meta/caches/_role-accessible", about: "The caches that a role may use.", ok: 200, kind: jsonKind, query: "role"},
 	{verbs: "HEAD", path: "/rest/v3/caches/{cache}", about: "Whether there is such a cache.", ok: 204},
 	{verbs: "POST", path: "/rest/v3/caches/{cache}", about: "Make a cache.", ok: 200, query: "template", body: "document", fields: "flags"},
 	{verbs: "PUT", path: "/rest/v3/caches/{cache}", about: "Make a cache, or change what can be changed of one.", ok: 200, body: "document", fields: "flags"},
@@ -77,11 +78,13 @@ var operations = []operation{
 	{verbs: "POST", path: "/rest/v3/cluster/_stop", about: "End the process in order.", ok: 204, query: "server"},
 	{verbs: "GET", path: "/rest/v3/server", about: "The version.", ok: 200, kind: jsonKind},
 	{verbs: "POST", path: "/rest/v3/server/_stop", about: "End the process in order.", ok: 204},
+	{verbs: "GET", path: "/rest/v3/server/datasources", about: "The data sources, of which there are none.", ok: 200, kind: jsonKind},
+	{verbs: "GET", path: "/rest/v3/tasks", about: "The tasks, of which there are none.", ok: 200, kind: jsonKind},
 	{verbs: "GET", path: "/rest/v3/login", about: "How to log in.", ok: 200, kind: jsonKind, actions: "config"},
 	{verbs: "GET", path: "/rest/v3/security/user/acl", about: "What the client may do.", ok: 200, kind: jsonKind},
 	{verbs: "GET", path: "/rest/v3/openapi", about: "This document.", ok: 200, kind: jsonKind},
 
-	{verbs: "GET", path: "/rest/v2/caches", about: "Names of all caches, or what is known about them.", ok: 200, kind: jsonKind, actions: " detailed"},
+	{verbs: "GET", path: "/rest/v2/caches", about: "Names of all caches, or what is known about them.", ok: 200, kind: jsonKind, actions: " detailed role-accessible", query: "role"},
 	{verbs: "POST", path: "/rest/v2/caches", about: "Convert or compare configurations.", ok: 200, kind: anyKind, actions: "convert toJSON compare", body: "document", fields: "Accept"},
 	{verbs: "GET", path: "/rest/v2/caches/{cache}", about: "A cache, its parts, and its entries.", ok: 200, kind: anyKind,
 		actions: " config stats size keys entries health distribution get-availability get-mutable-attributes get-mutable-attribute",
@@ -110,6 +113,8 @@ var operations = []operation{
 	{verbs: "POST", path: "/rest/v2/cluster", about: "End the process in order.", ok: 204, actions: "stop", query: "server"},
 	{verbs: "GET", path: "/rest/v2/server", about: "The version.", ok: 200, kind: jsonKind},
 	{verbs: "POST", path: "/rest/v2/server", about: "End the process in order.", ok: 204, actions: "stop"},
+	{verbs: "GET", path: "/rest/v2/server/datasources", about: "The data sources, of which there are none.", ok: 200, kind: jsonKind},
+	{verbs: "GET", path: "/rest/v2/tasks", about: "The tasks, of which there are none.", ok: 200, kind: jsonKind},
 	{verbs: "GET", path: "/rest/v2/login", about: "How to log in.", ok: 200, kind: jsonKind, actions: "config"},
 	{verbs: "GET", path: "/rest/v2/security/user/acl", about: "What the client may do.", ok: 200, kind: jsonKind},
 

@@ -112,11 +112,30 @@ func (x *Exchange) v2(s [][]byte) {
 			return
 		}
 		x.notYet("security")
-	case "counters", "tasks", "schemas", "logging":
+	case "tasks":
+		x.tasks(s[1:])
+	case "counters", "schemas", "logging":
 		x.notYet(first)
 	default:
 		x.text(fasthttp.StatusNotFound, notFound)
 	}
+}
+
+// tasks answers for tasks and scripts, of which there are none.
+func (x *Exchange) tasks(sub [][]byte) {
+	if len(sub) > 0 {
+		x.notYet("tasks")
+		return
+	}
+	if action, ok := x.action(); ok && x.offers(action, "GET") {
+		x.none()
+	}
+}
+
+// none answers with an empty list.
+func (x *Exchange) none() {
+	x.out = append(x.out[:0], "[]"...)
+	x.json()
 }
 
 // login tells a console that nobody has to log in.
@@ -200,6 +219,8 @@ func (x *Exchange) v3(s [][]byte, t grid.Ticket) {
 	case first == "meta" && part(s, 1) == "caches" && part(s, 2) == "_detailed" && len(s) == 3:
 		x.t.query = []byte("action=detailed")
 		x.caches()
+	case first == "meta" && part(s, 1) == "caches" && part(s, 2) == "_role-accessible" && len(s) == 3 && x.meth == mGet:
+		x.accessible()
 	case first == "cluster" && part(s, 1) == "_distribution" && len(s) == 2:
 		x.t.query = []byte("action=distribution")
 		x.cluster(nil)
@@ -216,7 +237,7 @@ func (x *Exchange) v3(s [][]byte, t grid.Ticket) {
 }
 
 // serverVerbs are the paths of v3 that are actions of v2, a POST of what is above them.
-var serverVerbs = []string{"server/_stop", "cluster/_stop"}
+var serverVerbs = []string{"server/_stop", "cluster/_stop", "server/datasources/*/_test"}
 
 // pattern is a path with a star for each name.
 func pattern(s [][]byte) string {

@@ -185,9 +185,16 @@ func (x *Exchange) server(sub [][]byte) {
 		o.end()
 		x.out = o
 		x.json()
+	case part(sub, 0) == "datasources" && len(sub) == 1:
+		if x.offers(action, "GET") && x.mayAdmin() {
+			x.none()
+		}
+	case part(sub, 0) == "datasources" && len(sub) == 2:
+		if x.offers(action, "POST test") && x.mayAdmin() {
+			x.plain(fasthttp.StatusNotFound) // as any that there is not
+		}
 	case slices.Contains([]string{
-		"config", "env", "memory", "threads", "report", "overview-report", "ignored-caches", "connections", "connectors", "datasources",
-		"caches",
+		"config", "env", "memory", "threads", "report", "overview-report", "ignored-caches", "connections", "connectors", "caches",
 	}, part(sub, 0)):
 		if x.meth == mGet || x.meth == mHead || x.mayAdmin() {
 			x.notYet("this part of the server")

@@ -384,3 +384,53 @@ func TestCachesAfterRestart(t *testing.T) {
 		t.Errorf("a torn file: got %v", err)
 	}
 }
+
+// TestIgnoredCaches has caches refused for a while: to HTTP clients, and only there, as on Infinispan.
+func TestIgnoredCaches(t *testing.T) {
+	d := daemontest.Boot(t, daemontest.AnyPort)
+	web, mc := browse(t, d), daemontest.Dial(t, d)
+	call(t, web, "POST", "/rest/v2/caches/c", strings.NewReader(`{"local-cache":{"aliases":["other"]}}`), "Content-Type", "application/json")
+	daemontest.Ask(t, mc, "set k 0 0 1\r\nv\r\n", "STORED\r\n")
+	const refusal = "ISPN012008: Cache with name 'default' is temporarily unavailable."
+	is := func(method, path string, status int, text string) {
+		t.Helper()
+		if a, got := call(t, web, method, path, nil); a.StatusCode != status || text != "" && got != text {
+			t.Errorf("%s %s: got %d %.200q, want %d %q", method, path, a.StatusCode, got, status, text)
+		}
+	}
+	const ignored = "/rest/v2/server/ignored-caches"
+	is("GET", ignored, 200, "[]")
+	is("GET", keys+"k", 200, "v")
+	is("POST", ignored+"/default", 204, "")
+	is("POST", ignored+"/default", 204, "")
+	is("POST", "/rest/v3/server/ignored-caches/other", 204, "")
+	is("GET", ignored, 200, `["c","default"]`)
+	for _, request := range []string{
+		"GET " + keys + "k", "HEAD " + keys + "k", "PUT " + keys + "k", "DELETE " + keys + "k", "GET /rest/v3/caches/default/entries/k",
+	} {
+		method, path, _ := strings.Cut(request, " ")
+		is(method, path, 503, map[string]string{"GET": refusal}[method])
+	}
+	for _, action := range []string{"", "size", "keys", "entries", "stats", "distribution", "listen", "get-mutable-attributes", "get-mutable-attribute&attribute-name=statistics"} {
+		is("GET", "/rest/v2/caches/default?action="+action, map[bool]int{true: 400, false: 503}[action == ""], "")
+	}
+	is("GET", "/rest/v2/caches/default", 503, refusal)
+	for _, action := range []string{"clear", "stats-reset", "set-mutable-attribute&attribute-name=statistics&attribute-value=true"} {
+		is("POST", "/rest/v2/caches/default?action="+action, 503, refusal)
+	}
+	is("HEAD", "/rest/v2/caches/default", 204, "")
+	for _, action := range []string{"config", "health", "get-availability"} {
+		is("GET", "/rest/v2/caches/default?action="+action, 200, "")
+	}
+	if _, got := call(t, web, "GET", "/rest/v2/caches?action=detailed", nil); strings.Count(got, `"status":"IGNORED"`) != 2 {
+		t.Errorf("detailed: got %s", got)
+	}
+	daemontest.Ask(t, mc, "get k\r\n", "VALUE k 0 1\r\nv\r\nEND\r\n")
+	is("DELETE", ignored+"/default", 204, "")
+	is("DELETE", ignored+"/default", 204, "")
+	is("GET", keys+"k", 200, "v")
+	is("GET", "/rest/v2/caches/c?action=size", 503, "")
+	is("DELETE", "/rest/v2/caches/c", 200, "")
+	is("GET", ignored, 200, "[]")
+	is("POST", ignored+"/c", 404, "")
+}

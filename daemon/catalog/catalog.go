@@ -287,6 +287,26 @@ func (c *Catalog) Assign(alias, name string) error {
 	return err
 }
 
+// Ignore implements rest.Catalog. It lasts until the process ends.
+func (c *Catalog) Ignore(name string, ignored bool) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := c.roster.Load()
+	name = r.real(name)
+	cache, ok := r.caches[name]
+	switch {
+	case !ok:
+		return rest.ErrNoCache
+	case cache.Ignored == ignored:
+		return nil
+	}
+	caches := maps.Clone(r.caches)
+	cache.Ignored = ignored
+	caches[name] = cache
+	c.show(r.with(caches))
+	return nil
+}
+
 // Remove implements rest.Catalog.
 func (c *Catalog) Remove(name string) error {
 	c.mu.Lock()

@@ -148,8 +148,14 @@ GET /rest/v2/server/memory                         501
 GET /rest/v2/server/threads                        501
 GET /rest/v2/server/report                         501
 GET /rest/v2/server/overview-report                501
-GET /rest/v2/server/ignored-caches                 501
-POST /rest/v2/server/ignored-caches/c              501
+GET /rest/v2/server/ignored-caches                 200
+POST /rest/v2/server/ignored-caches                405
+GET /rest/v2/server/ignored-caches/default         405
+POST /rest/v2/server/ignored-caches/none           404
+DELETE /rest/v2/server/ignored-caches/none         404
+POST /rest/v2/server/ignored-caches/default        409
+GET /rest/v3/server/ignored-caches                 200
+DELETE /rest/v3/server/ignored-caches/none         404
 GET /rest/v2/server/connections                    501
 GET /rest/v2/server/connectors                     501
 GET /rest/v2/server/datasources                    200

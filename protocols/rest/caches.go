@@ -182,10 +182,14 @@ func (x *Exchange) aCache(name []byte, action string) {
 		x.removeCache(string(name))
 	case changes && action == "":
 		x.putCache(string(name))
+	case changes && action == "set-mutable-attribute" && there && x.peer.found.Ignored:
+		x.ignored()
 	case !there && slices.Contains([]string{"config", "health", "get-availability"}, action):
 		x.plain(fasthttp.StatusNotFound)
 	case !there:
 		x.noCache(name)
+	case x.peer.found.Ignored && !slices.Contains([]string{"config", "health", "get-availability"}, action):
+		x.ignored()
 	case action == "size":
 		x.size(name)
 	case action == "keys" || action == "entries":
@@ -313,7 +317,11 @@ func (x *Exchange) resetStats(name string) {
 func (x *Exchange) describe(c *Cache, whole bool) {
 	o := object(x.out)
 	o.open()
-	o.text("status", "RUNNING")
+	status := "RUNNING"
+	if c.Ignored {
+		status = "IGNORED"
+	}
+	o.text("status", status)
 	o.text("name", c.Name)
 	o.text("type", c.Config.Type)
 	o.bool("simple_cache", c.Config.Type == "local-cache" && c.Config.Bool("simple-cache"))

@@ -20,6 +20,7 @@ type Catalog interface {
 	Change(name string, change func(was *infinispan.Cache) (*infinispan.Cache, error)) error
 	Remove(name string) error
 	Assign(alias, name string) error // moves an alias from the cache that has it
+	Ignore(name string, ignored bool) error
 	// Watch has the connection woken (grid.Late.Wake) after every change, until stop is called. A *Refusal: too many do.
 	Watch(t grid.Ticket) (stop func(), err error)
 }
@@ -29,6 +30,7 @@ type Cache struct {
 	Name     string
 	Config   *infinispan.Cache
 	Volatile bool // it does not outlive the process
+	Ignored  bool // nobody may use it by HTTP for now
 	Tally    *Tally
 }
 
@@ -69,6 +71,13 @@ func (fixed) Change(string, func(*infinispan.Cache) (*infinispan.Cache, error)) 
 }
 func (fixed) Remove(string) error {
 	return &Refusal{fasthttp.StatusBadRequest, "the cache default is always there"}
+}
+
+func (fixed) Ignore(name string, _ bool) error {
+	if name != "default" {
+		return ErrNoCache
+	}
+	return &Refusal{fasthttp.StatusConflict, "the default cache alone is always served"}
 }
 
 func (fixed) Assign(string, string) error       { return errFixed }

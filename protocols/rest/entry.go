@@ -40,6 +40,10 @@ func (x *Exchange) entry(cache, key []byte, t grid.Ticket) {
 		x.noCache(cache)
 		return
 	}
+	if x.peer.found.Ignored {
+		x.ignored()
+		return
+	}
 	x.tally, x.storage = x.peer.found.Tally, x.peer.storage
 	if !x.takeKey(key) || !x.takeFlags() {
 		return

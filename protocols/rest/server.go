@@ -193,8 +193,16 @@ func (x *Exchange) server(sub [][]byte) {
 		if x.offers(action, "POST test") && x.mayAdmin() {
 			x.plain(fasthttp.StatusNotFound) // as any that there is not
 		}
+	case part(sub, 0) == "ignored-caches" && len(sub) == 1:
+		if x.offers(action, "GET") && x.mayAdmin() {
+			x.inTurn((*Exchange).listIgnored)
+		}
+	case part(sub, 0) == "ignored-caches" && len(sub) == 2:
+		if x.offers(action, "POST", "DELETE") && x.mayAdmin() {
+			x.ignore(string(sub[1]), x.meth == mPost)
+		}
 	case slices.Contains([]string{
-		"config", "env", "memory", "threads", "report", "overview-report", "ignored-caches", "connections", "connectors", "caches",
+		"config", "env", "memory", "threads", "report", "overview-report", "connections", "connectors", "caches",
 	}, part(sub, 0)):
 		if x.meth == mGet || x.meth == mHead || x.mayAdmin() {
 			x.notYet("this part of the server")
@@ -238,6 +246,33 @@ func (x *Exchange) stop() {
 		x.plain(fasthttp.StatusNoContent)
 		return true
 	})
+}
+
+// ignore has a cache refused to HTTP clients, or served again.
+func (x *Exchange) ignore(name string, ignored bool) {
+	x.apart(x.s.opt.MaxContent, func(x *Exchange) {
+		if err := x.s.opt.Catalog.Ignore(name, ignored); err != nil {
+			x.failed(err)
+			return
+		}
+		x.plain(fasthttp.StatusNoContent)
+	})
+}
+
+func (x *Exchange) listIgnored() {
+	var names []string
+	for _, name := range x.s.opt.Catalog.Names() {
+		if c, _ := x.s.opt.Catalog.Find(name); c.Ignored {
+			names = append(names, name)
+		}
+	}
+	x.out = appendStrings(x.out[:0], names)
+	x.json()
+}
+
+// ignored answers for a cache that is not to be used for now.
+func (x *Exchange) ignored() {
+	x.text(fasthttp.StatusServiceUnavailable, "ISPN012008: Cache with name '", x.peer.found.Name, "' is temporarily unavailable.")
 }
 
 // cluster answers for /cluster.

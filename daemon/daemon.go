@@ -288,8 +288,10 @@ func (d *Daemon) Counters() *router.Counters { return &d.hub.Counters }
 const (
 	sweepEvery   = 200 * time.Millisecond
 	sweepRecords = 8192
+	// What died within this is left to requests, as memcached's counters of them distinguish it from what never was.
+	fresh = time.Second
 
-	_ = uint(time.Minute - store.SweepRound*sweepEvery) // what running.md says
+	_ = uint(time.Minute - store.SweepRound*sweepEvery - fresh) // what running.md says
 )
 
 // sweep drops expired entries and connections that have been idle for too long, in small bites.
@@ -304,7 +306,9 @@ func (d *Daemon) sweep() {
 		case <-tick.C:
 		}
 		off = d.follow(off)
-		d.store.Sweep(d.clock.Now(), sweepRecords)
+		past := d.clock.Now()
+		past.Wall -= fresh.Milliseconds()
+		d.store.Sweep(past, sweepRecords)
 		short = d.shortage(d.store.Refused(), short)
 		if n%5 == 0 {
 			d.hub.Sweep()

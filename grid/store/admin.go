@@ -32,6 +32,7 @@ func (c *cache) Flush(at int64, t grid.Ticket) grid.Code {
 	c.due(t.Now.Wall)
 	c.flushAt.Store(max(0, at))
 	if at <= 0 {
+		c.flushedAt.Store(t.Now.Wall)
 		c.epoch.Add(1)
 		c.cleared()
 	}

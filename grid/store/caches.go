@@ -437,7 +437,7 @@ func (sh *shard) expire(now int64) bool {
 	for ends := 0; ends < 2; {
 		sh.mu.Lock()
 		sh.at(now)
-		_, _, removed, end := sh.sweepSome(turnMost)
+		_, _, removed, end := sh.sweepSome(turnMost, sh.now)
 		sh.unlock()
 		if removed > 0 {
 			return true

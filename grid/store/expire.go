@@ -32,8 +32,8 @@ func (w *sweeps) round(taken int64) {
 	w.most.Store(taken)
 }
 
-// Sweep looks at the next n entries of the store, but at not less than a share of it (SweepRound), removes those that are
-// expired or flushed, and returns how many. It also goes on with what SetLimit could not evict at once, has indexes that are far larger than they have to be lose n/8
+// Sweep looks at the next n entries of the store, but at not less than a share of it (SweepRound), removes those that were
+// expired or flushed by now, which need not be the present, and returns how many. It also goes on with what SetLimit could not evict at once, has indexes that are far larger than they have to be lose n/8
 // buckets, each with room for 8 entries, and gives memory that is not needed back to the system. The daemon calls it from time
 // to time.
 func (s *Store) Sweep(now grid.Time, n int) (removed int) {
@@ -51,7 +51,7 @@ func (s *Store) Sweep(now grid.Time, n int) (removed int) {
 		sh := r.shards[int(s.sweepAt.Load())%len(r.shards)]
 		sh.mu.Lock()
 		sh.at(now.Wall)
-		looked, done, gone, end := sh.sweepSome(turn)
+		looked, done, gone, end := sh.sweepSome(turn, now.Wall)
 		sh.unlock()
 		removed += gone
 		n -= looked + 1
@@ -89,10 +89,10 @@ func (sh *shard) shrink(n int) bool {
 	return true
 }
 
-// sweepSome looks at up to n entries of the next segment in which something may have expired, or passes turnMost others. It
+// sweepSome looks at up to n entries of the next segment in which something may have expired by now, or passes turnMost others. It
 // returns how many entries it looked at, how many segments it came to the end of, how many entries it removed, and whether it
 // passed the shard's last segment.
-func (sh *shard) sweepSome(n int) (looked, segs, removed int, end bool) {
+func (sh *shard) sweepSome(n int, now int64) (looked, segs, removed int, end bool) {
 	a := sh.c.a
 	if sh.c.closed.Load() {
 		return 0, 0, 0, true
@@ -114,7 +114,7 @@ func (sh *shard) sweepSome(n int) (looked, segs, removed int, end bool) {
 		}
 		seg = sh.queues[sh.sweepIn-1].segs[sh.sweepNext]
 		s := &a.info[seg]
-		if s.expires <= sh.now || s.epoch != sh.epoch || s.swept != sh.late {
+		if s.expires <= now || s.epoch != sh.epoch || s.swept != sh.late {
 			break
 		}
 		sh.sweepNext++
@@ -135,8 +135,8 @@ func (sh *shard) sweepSome(n int) (looked, segs, removed int, end bool) {
 		if a.u32(off)&gone != 0 {
 			continue
 		}
-		dead, flushed := sh.dead(&it, sh.now)
-		if !dead {
+		dead, flushed := sh.dead(&it, now)
+		if !dead || flushed && s.epoch == sh.epoch-1 && now < sh.c.flushedAt.Load() {
 			s.expiresNext = min(s.expiresNext, it.end())
 			continue
 		}

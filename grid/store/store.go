@@ -72,12 +72,13 @@ type cache struct {
 	segments  uint64
 	segment   func(key []byte) uint16
 
-	epoch    atomic.Uint32 // number of flushes; what is in a segment of an earlier one is dead
-	before   atomic.Int64  // an entry last used before this moment is dead
-	late     atomic.Uint32 // how often before was moved
-	flushAt  atomic.Int64  // the moment a flush waits for; 0 for none
-	flushing sync.Mutex    // guards changes of the four above
-	closed   atomic.Bool   // removed; set before the shards are
+	epoch     atomic.Uint32 // number of flushes; what is in a segment of an earlier one is dead
+	flushedAt atomic.Int64  // when the last of them was
+	before    atomic.Int64  // an entry last used before this moment is dead
+	late      atomic.Uint32 // how often before was moved
+	flushAt   atomic.Int64  // the moment a flush waits for; 0 for none
+	flushing  sync.Mutex    // guards changes of the five above
+	closed    atomic.Bool   // removed; set before the shards are
 
 	events    atomic.Pointer[events] // nil: nobody listens
 	listening sync.Mutex             // guards changes of events

@@ -36,7 +36,7 @@ func TestSweepGoesOn(t *testing.T) {
 		sh := &s.shards[0]
 		sh.mu.Lock()
 		sh.at(now)
-		if _, _, n, _ := sh.sweepSome(64); n == 0 || n == entries {
+		if _, _, n, _ := sh.sweepSome(64, now); n == 0 || n == entries {
 			t.Fatalf("the sweep removed %d entries, so it did not stop amid the segment", n)
 		}
 		sh.mu.Unlock()
@@ -167,4 +167,57 @@ func TestFlushOutpaces(t *testing.T) {
 		t.Errorf("get of what was stored after the flush: got code %d, want OK", code)
 	}
 	verify(t, s)
+}
+
+// TestSweepOfThePast has a sweep leave what dies after the moment that it is told, so that requests find and count it.
+func TestSweepOfThePast(t *testing.T) {
+	s, err := New(Options{Limit: 1 << 20, Segments: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := grid.NewBatch(1 << 16)
+	now := int64(1_700_000_000_000)
+	do := func(op grid.Op) {
+		b.Reset()
+		b.Now.Wall = now
+		*b.Add() = op
+		s.Do(b)
+	}
+	put := func(key string, ttl int64) { do(grid.Op{Kind: grid.Put, Key: []byte(key), TTL: ttl}) }
+	stats := func(removed int, want grid.Stats) {
+		t.Helper()
+		got := 0
+		for range SweepRound {
+			got += s.Sweep(grid.Time{Wall: now - 1000}, 1000)
+		}
+		var st grid.Stats
+		s.Stats(&st, grid.Time{Wall: now})
+		if got != removed || st.Entries != want.Entries || st.GetExpired != want.GetExpired || st.GetFlushed != want.GetFlushed {
+			t.Errorf("at %d: got %d removed, %d entries, %d expired, %d flushed, want %d, %d, %d, %d", now, got, st.Entries, st.GetExpired,
+				st.GetFlushed, removed, want.Entries, want.GetExpired, want.GetFlushed)
+		}
+	}
+	get := func(key string) { do(grid.Op{Kind: grid.Get, Key: []byte(key)}) }
+	for _, key := range []string{"a", "b", "c"} {
+		put(key, 1000)
+	}
+	now += 1999
+	stats(0, grid.Stats{Entries: 3})
+	get("a")
+	stats(0, grid.Stats{Entries: 2, GetExpired: 1})
+	now++
+	stats(2, grid.Stats{GetExpired: 1})
+
+	put("a", 0)
+	put("b", 0)
+	s.Flush(0, grid.Ticket{Now: grid.Time{Wall: now}})
+	put("c", 0)
+	now += 999
+	stats(0, grid.Stats{Entries: 3, GetExpired: 1})
+	get("a")
+	stats(0, grid.Stats{Entries: 2, GetExpired: 1, GetFlushed: 1})
+	s.Flush(0, grid.Ticket{Now: grid.Time{Wall: now}}) // the second flush bounds how long the first's are left
+	stats(1, grid.Stats{Entries: 1, GetExpired: 1, GetFlushed: 1})
+	now += 1000
+	stats(1, grid.Stats{GetExpired: 1, GetFlushed: 1})
 }

@@ -32,6 +32,8 @@ func TestBench(t *testing.T) {
 	f("multi-get", bench.Options{GetShare: 0.9, MultiGet: 50})
 	f("multi-get, meta", bench.Options{GetShare: 0.9, MultiGet: 50, Protocol: "meta"})
 	f("HTTP", bench.Options{GetShare: 0.5, Pipeline: 4, Protocol: "http"})
+	f("HTTP/2", bench.Options{GetShare: 0.5, Pipeline: 32, Protocol: "http2", Keys: 100})
+	f("HTTP/2 by TLS", bench.Options{GetShare: 0.5, Pipeline: 32, Protocol: "http2", TLS: true, ValueSize: bench.Fixed(16 << 10)})
 	f("TLS", bench.Options{GetShare: 0.5, TLS: true})
 	f("TLS, pipeline", bench.Options{GetShare: 0.5, TLS: true, Pipeline: 16, ValueSize: bench.Fixed(1024)})
 	f("open loop", bench.Options{GetShare: 0.5, Rate: 1000})

@@ -4,7 +4,8 @@
 //
 // It is no part of serving and imports nothing of ours. Run's caller waits; the load runs on one goroutine per thread
 // with epoll where there is one (epoll_linux.go), on one goroutine per connection elsewhere (stream.go). Both drive
-// the same lane (lane.go), which is pure: requests out, replies in. What the bytes mean is a dialect's (dialect.go).
+// the same lane (lane.go), which is pure: requests out, replies in. What the bytes mean is a dialect's (dialect.go), or
+// where replies come in any order, that of the lane's streams (http2.go).
 package bench
 
 import (
@@ -119,8 +120,10 @@ func (o Options) check() error {
 		return fmt.Errorf("bench: protocol %q is none of %s", o.Protocol, strings.Join(Protocols, ", "))
 	case o.Conns < 1 || o.Threads < 1 || o.Pipeline < 1 || o.MultiGet < 1 || o.Keys < 1:
 		return errors.New("bench: connections, threads, pipeline, multi-get and keys must be at least 1")
-	case o.MultiGet > 1 && o.Protocol == "http":
+	case o.MultiGet > 1 && strings.HasPrefix(o.Protocol, "http"):
 		return errors.New("bench: HTTP has no get of several keys")
+	case o.Protocol == "http2" && o.ValueSize.max() > maxHTTP2:
+		return fmt.Errorf("bench: by HTTP/2 values have at most %d bytes", maxHTTP2)
 	case !share(o.GetShare) || !share(o.Scan) || !share(o.OneHit) || o.Scan+o.OneHit > 1:
 		return errors.New("bench: shares of gets, scans and one-hit keys must be between 0 and 1, the latter two together too")
 	case !(o.Zipf >= 0 && o.Zipf <= 10):
@@ -135,6 +138,17 @@ func (o Options) check() error {
 		return fmt.Errorf("bench: %d keys are too many", o.Keys)
 	case o.KeySize.min() < digits || o.KeySize.max() > 250:
 		return fmt.Errorf("bench: keys of %s bytes: %d digits must fit, and 250 bytes be enough", o.KeySize.spec, digits)
+	}
+	return nil
+}
+
+// alpn is what TLS offers to speak.
+func (o *Options) alpn() []string {
+	switch o.Protocol {
+	case "http":
+		return []string{"http/1.1"}
+	case "http2":
+		return []string{"h2"}
 	}
 	return nil
 }
@@ -165,7 +179,11 @@ func (r *run) now() int64 { return int64(time.Since(r.base)) }
 
 // lane returns the i-th of all connections' lanes.
 func (r *run) lane(w *work, i int) lane {
-	l := lane{w: w}
+	l := lane{w: w, ask: w.d}
+	if r.o.Protocol == "http2" {
+		l.h2 = newStreams(newKeys(&r.o), r.o.host(), r.o.TLS)
+		l.ask = l.h2
+	}
 	if r.o.Rate > 0 && !r.preload {
 		step := 1e9 / r.o.Rate
 		l.every = max(1, int64(step*float64(r.o.Conns)))
@@ -219,13 +237,16 @@ func start(ctx context.Context, o Options, preload bool) (*Report, error) {
 		if !o.TLS {
 			continue
 		}
-		t := tls.Client(c, &tls.Config{InsecureSkipVerify: true})
+		t := tls.Client(c, &tls.Config{InsecureSkipVerify: true, NextProtos: o.alpn()})
 		conns[len(conns)-1] = t
 		handshake, cancel := context.WithTimeout(ctx, 10*time.Second)
 		err = t.HandshakeContext(handshake)
 		cancel()
 		if err != nil {
 			return nil, fmt.Errorf("bench: TLS: %w", err)
+		}
+		if o.Protocol == "http2" && t.ConnectionState().NegotiatedProtocol != "h2" {
+			return nil, errors.New("bench: TLS: the server did not choose HTTP/2")
 		}
 	}
 

@@ -7,13 +7,19 @@ import (
 	"strings"
 )
 
-// A dialect is one protocol: requests as bytes, and what the bytes of a reply mean. It belongs to one thread and knows
-// no connection; the lane does the rest. To add a protocol is to write one and name it in newDialect.
-type dialect interface {
+// An asker writes requests.
+type asker interface {
 	// get appends a request for ids.
 	get(out []byte, ids []uint32) []byte
 	// set appends a request that stores value under id for ttl seconds, or for good if that is 0.
 	set(out []byte, id uint32, value []byte, ttl int) []byte
+}
+
+// A dialect is one protocol: requests as bytes, and what the bytes of a reply mean. It belongs to one thread and knows
+// no connection; the lane does the rest. To add a protocol whose replies come in order is to write one and name it in
+// newDialect.
+type dialect interface {
+	asker
 	// reply reads the next piece of the reply to a set, or to a get of which ids are not found yet.
 	reply(in []byte, set bool, ids []uint32) piece
 }
@@ -42,29 +48,42 @@ const (
 )
 
 // Protocols are the names that Options.Protocol may have.
-var Protocols = []string{"text", "meta", "http"}
+var Protocols = []string{"text", "meta", "http", "http2"}
 
+// newDialect returns nil for HTTP/2, of which each lane has its own streams.
 func newDialect(o *Options) dialect {
-	k := keys{sizes: o.KeySize, digits: len(strconv.FormatUint(o.lastKey(), 10)), buf: bytes.Repeat([]byte{'0'}, o.KeySize.max())}
 	switch o.Protocol {
 	case "meta":
-		return &meta{keys: k, multi: o.MultiGet > 1}
+		return &meta{keys: newKeys(o), multi: o.MultiGet > 1}
 	case "http":
-		host := o.Addr
-		if strings.HasPrefix(host, "unix:") {
-			host = "localhost"
-		}
-		return &web{keys: k, path: "/rest/v2/caches/default/", host: " HTTP/1.1\r\nHost: " + host + "\r\n"}
+		return &web{keys: newKeys(o), host: " HTTP/1.1\r\nHost: " + o.host() + "\r\n"}
+	case "http2":
+		return nil
 	default:
-		return &text{keys: k}
+		return &text{keys: newKeys(o)}
 	}
 }
+
+// host is what HTTP calls the server.
+func (o *Options) host() string {
+	if strings.HasPrefix(o.Addr, "unix:") {
+		return "localhost"
+	}
+	return o.Addr
+}
+
+// cachePath is where REST has the entries.
+const cachePath = "/rest/v2/caches/default/"
 
 // keys names the keys: zeros, then the digits of the id.
 type keys struct {
 	sizes  Sizes
 	digits int
 	buf    []byte
+}
+
+func newKeys(o *Options) keys {
+	return keys{sizes: o.KeySize, digits: len(strconv.FormatUint(o.lastKey(), 10)), buf: bytes.Repeat([]byte{'0'}, o.KeySize.max())}
 }
 
 // key is valid until the next call.
@@ -259,12 +278,12 @@ func (m *meta) reply(in []byte, set bool, ids []uint32) piece {
 // web is HTTP/1.1 with one cache's REST resources.
 type web struct {
 	keys
-	path, host string
+	host string
 }
 
 func (w *web) get(out []byte, ids []uint32) []byte {
 	out = append(out, "GET "...)
-	out = append(out, w.path...)
+	out = append(out, cachePath...)
 	out = append(out, w.key(ids[0])...)
 	out = append(out, w.host...)
 	return append(out, "\r\n"...)
@@ -272,7 +291,7 @@ func (w *web) get(out []byte, ids []uint32) []byte {
 
 func (w *web) set(out []byte, id uint32, value []byte, ttl int) []byte {
 	out = append(out, "PUT "...)
-	out = append(out, w.path...)
+	out = append(out, cachePath...)
 	out = append(out, w.key(id)...)
 	out = append(out, w.host...)
 	out = append(out, "Content-Type: application/octet-stream\r\n"...)

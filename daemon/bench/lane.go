@@ -56,11 +56,18 @@ type request struct {
 	at  int64
 	n   int32
 	set bool
+
+	// By HTTP/2, where several are answered at once:
+	over, wrong bool // it has been answered; with a value of other bytes
+	status      int16
+	got         int32 // bytes of the value
 }
 
 // lane is one connection's side of the conversation: bytes out, bytes in, no socket.
 type lane struct {
 	w        *work
+	ask      asker    // the thread's dialect, or h2
+	h2       *streams // with HTTP/2
 	pending  []request
 	ids      []uint32
 	head, id int // of the above
@@ -83,6 +90,22 @@ func (l *lane) outstanding() int { return len(l.pending) - l.head }
 // fill appends the next requests to out: in a closed loop a batch when nothing is outstanding, in an open loop those
 // that are due.
 func (l *lane) fill(out []byte, now int64) []byte {
+	if l.h2 == nil || l.over {
+		return l.requests(out, now)
+	}
+	begin := len(out)
+	out = l.h2.open(out)
+	n := len(out)
+	if out = l.requests(out, now); l.over && len(out) == n {
+		return out[:begin] // nobody needs to be answered any more
+	}
+	return out
+}
+
+// held says whether the server does not take a request now.
+func (l *lane) held() bool { return l.h2 != nil && !l.h2.ready(l.outstanding()) }
+
+func (l *lane) requests(out []byte, now int64) []byte {
 	w, o := l.w, &l.w.r.o
 	if l.over {
 		return out
@@ -94,15 +117,16 @@ func (l *lane) fill(out []byte, now int64) []byte {
 		l.ids = l.ids[:copy(l.ids, l.ids[l.id:])]
 		l.head, l.id = 0, 0
 	}
-	for _, id := range l.missed {
-		out = l.appendSet(out, id, now)
+	stored := 0
+	for ; stored < len(l.missed) && !l.held(); stored++ {
+		out = l.appendSet(out, l.missed[stored], now)
 	}
-	l.missed = l.missed[:0]
+	l.missed = l.missed[:copy(l.missed, l.missed[stored:])]
 	n := o.Pipeline
 	if l.every > 0 {
 		n -= l.outstanding()
 	}
-	for ; n > 0; n-- {
+	for ; n > 0 && !l.held(); n-- {
 		at := now
 		if l.every > 0 {
 			if l.due > now {
@@ -141,7 +165,7 @@ func (l *lane) fill(out []byte, now int64) []byte {
 		for range o.MultiGet {
 			l.ids = append(l.ids, w.source.pick(w.rnd))
 		}
-		out = w.d.get(out, l.ids[from:])
+		out = l.ask.get(out, l.ids[from:])
 	}
 	return out
 }
@@ -151,12 +175,15 @@ func (l *lane) appendSet(out []byte, id uint32, at int64) []byte {
 	l.pending = append(l.pending, request{at: at, n: 1, set: true})
 	l.ids = append(l.ids, id)
 	from := valueAt(id)
-	return w.d.set(out, id, w.r.pattern[from:from+w.r.o.ValueSize.of(id, 0)], w.r.o.TTL.pick(w.rnd))
+	return l.ask.set(out, id, w.r.pattern[from:from+w.r.o.ValueSize.of(id, 0)], w.r.o.TTL.pick(w.rnd))
 }
 
 // feed takes what has arrived and returns how much of it is finished with; the rest is a piece that is not whole. After
 // bytes that no server should send, the lane is broken.
 func (l *lane) feed(in []byte, now int64) (used int) {
+	if l.h2 != nil {
+		return l.h2.feed(l, in, now)
+	}
 	w := l.w
 	for used < len(in) && !l.broken {
 		b := in[used:]
@@ -266,10 +293,15 @@ func (l *lane) valueDone(now int64) {
 
 // settle ends the request at the head.
 func (l *lane) settle(now int64) {
-	w := l.w
 	req := &l.pending[l.head]
 	l.id += int(req.n)
 	l.head++
+	l.count(req, now)
+}
+
+// count counts a request that has been answered.
+func (l *lane) count(req *request, now int64) {
+	w := l.w
 	if w.r.phase.Load() != measuring {
 		return
 	}

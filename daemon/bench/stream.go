@@ -32,7 +32,7 @@ func streamDrive(w *work, conns []net.Conn, lanes []lane) error {
 					out = l.fill(out, w.r.now())
 				}
 				mu.Unlock()
-				if len(out) == 0 {
+				if len(out) == 0 && !l.held() {
 					if l.every > 0 && !l.over && w.r.phase.Load() != stopping {
 						continue // not due yet
 					}
@@ -45,7 +45,7 @@ func streamDrive(w *work, conns []net.Conn, lanes []lane) error {
 					_, err := c.Write(out)
 					sent <- err
 				}
-				for l.outstanding() > 0 {
+				for l.outstanding() > 0 || l.held() && w.r.phase.Load() != stopping {
 					if w.r.phase.Load() == stopping {
 						c.SetReadDeadline(time.Now().Add(drainFor))
 					}

@@ -153,7 +153,7 @@ func ParseCache(data []byte, f Format) (c *Cache, warnings []string, err error) 
 	return r.cache, r.warnings(), nil
 }
 
-// ParseCaches reads a document of caches by name, as AppendCaches writes it. A problem names the cache.
+// ParseCaches reads a document of caches by name, as AppendCaches writes it, however large. A problem names the cache.
 func ParseCaches(data []byte) (map[string]*Cache, error) {
 	doc, err := read(data, JSON)
 	if err != nil {
@@ -164,6 +164,9 @@ func ParseCaches(data []byte) (map[string]*Cache, error) {
 			return nil, &Error{1, 1, "", "", `want {"infinispan":{"cache-container":{"caches":{...}}}}`}
 		}
 		doc = doc.Fields[0].Value
+	}
+	if doc.Shape != tree.Mapping {
+		return nil, &Error{doc.Line, doc.Column, "", "", "want caches by their names, got " + doc.Shape.String()}
 	}
 	all := map[string]*Cache{}
 	for _, f := range doc.Fields {

@@ -7,15 +7,13 @@ import (
 	"io"
 )
 
-// JSON reads a document. An empty one is nil.
+// JSON reads a document. An empty one is nil. How large it may be is for the caller to say; the time that it takes is in
+// proportion.
 func JSON(data []byte) (*Node, error) {
-	if err := tooLarge(data); err != nil {
-		return nil, err
-	}
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil, nil
 	}
-	r := &jsonReader{data: data, d: json.NewDecoder(bytes.NewReader(data))}
+	r := &jsonReader{data: data, d: json.NewDecoder(bytes.NewReader(data)), line: 1, column: 1}
 	r.d.UseNumber()
 	n, err := r.value(0)
 	if err != nil {
@@ -30,10 +28,22 @@ func JSON(data []byte) (*Node, error) {
 type jsonReader struct {
 	data []byte
 	d    *json.Decoder
+
+	at, line, column int // a place that was asked for, from where the next one is sought
+}
+
+// place turns an offset into line and column. It is not before those that were asked for.
+func (r *jsonReader) place(offset int) (line, column int) {
+	for ; r.at < min(offset, len(r.data)); r.at++ {
+		if r.column++; r.data[r.at] == '\n' {
+			r.line, r.column = r.line+1, 1
+		}
+	}
+	return r.line, r.column
 }
 
 func (r *jsonReader) fail(text string) error {
-	line, column := position(r.data, r.d.InputOffset())
+	line, column := r.place(int(r.d.InputOffset()))
 	return &Error{line, column, text}
 }
 
@@ -43,7 +53,7 @@ func (r *jsonReader) token() (json.Token, error) {
 		return t, nil
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		line, column := position(r.data, int64(len(r.data)))
+		line, column := r.place(len(r.data))
 		return nil, &Error{line, column, "Reached end of input"}
 	}
 	line, column := r.begin()
@@ -56,7 +66,7 @@ func (r *jsonReader) begin() (line, column int) {
 	for at < len(r.data) && bytes.IndexByte([]byte(" \t\r\n,:"), r.data[at]) >= 0 {
 		at++
 	}
-	return position(r.data, int64(at))
+	return r.place(at)
 }
 
 func (r *jsonReader) value(depth int) (*Node, error) {

@@ -113,6 +113,39 @@ func TestCachesOutliveTheProcess(t *testing.T) {
 	}
 }
 
+// What was acknowledged is there again, however large the file has become: here, by names and aliases that are as long as may be.
+func TestManyCachesOutliveTheProcess(t *testing.T) {
+	m := &memory{files: map[string][]byte{}}
+	d := catalog.NewDir("dir", m)
+	room := func(t *testing.T) *store.Store {
+		t.Helper()
+		s, err := store.New(store.Options{Limit: 64 << 20, MaxValue: 1 << 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	s := room(t)
+	c := open(t, s, d)
+	want := map[string]string{"default": standard}
+	for n := range 150 {
+		name := strings.Repeat("n", 250) + fmt.Sprint(n)
+		aliases := make([]string, 32)
+		for i := range aliases {
+			aliases[i] = `"` + strings.Repeat("a", 240) + fmt.Sprintf("%d-%d", n, i) + `"`
+		}
+		want[name] = `{"local-cache":{"aliases":[` + strings.Join(aliases, ",") + `],"memory":{"max-count":"10"}}}`
+		if err := c.Create(name, config(t, want[name]), false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(m.files["dir/caches.json"]); n < 1<<20 {
+		t.Fatalf("the file has %d bytes, which prove nothing", n)
+	}
+	s = room(t)
+	is(t, "after", open(t, s, d), s, want)
+}
+
 func TestRefusals(t *testing.T) {
 	s := newStore(t)
 	c := open(t, s, nil)
@@ -167,6 +200,7 @@ func TestForeignFile(t *testing.T) {
 		"":     "want {",
 		"torn": "invalid JSON",
 		"{}":   "want {",
+		`{"infinispan":{"cache-container":{"caches":["a"]}}}`:                                                   "want caches by their names",
 		`{"infinispan":{"cache-container":{"caches":{"a":{"local-cache":{}},`:                                   "Reached end of input",
 		`{"infinispan":{"cache-container":{"caches":{"a":{"local-cache":{"nonsense":1}}}}}}`:                    `cache "a": local-cache.nonsense: unknown attribute`,
 		`{"infinispan":{"cache-container":{"caches":{"a":{"local-cache":{}},"a":{"local-cache":{}}}}}}`:         "it is there twice",

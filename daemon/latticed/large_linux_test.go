@@ -13,6 +13,8 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -32,72 +34,104 @@ func (p *process) status(t *testing.T, name string) int64 {
 	return n << 10
 }
 
-// TestHundredMegabytes takes a value of 100 MB both ways under TLS, by HTTP/1.1 without and by HTTP/2 with an announced
-// length. Coming, it costs the process what it is and a little; going, a little.
+// TestHundredMegabytes has values of 100 MB come under TLS, by HTTP/1.1 without and by HTTP/2 with an announced length, and on
+// conditions, and has them go. Coming, they cost the process what they are and a little; going, a little.
 func TestHundredMegabytes(t *testing.T) {
 	const size, little = 100_000_000, 40_000_000
-	p := run(t, nil, "--listen", "127.0.0.1:0", "--memory", "1GiB", "--tls-self-signed", "--http-max-content-length", "100MB")
-	url := "https://" + p.addr + "/rest/v2/caches/default/large"
-	// grown does f and tells by how much the process was larger meanwhile.
-	grown := func(f func()) int64 {
-		t.Helper()
-		if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.cmd.Process.Pid), []byte("5"), 0o600); err != nil { // begins VmHWM anew
-			t.Fatal(err)
-		}
-		before := p.status(t, "VmRSS")
-		f()
-		return p.status(t, "VmHWM") - before
-	}
 	piece := bytes.Repeat([]byte("0123456789abcdef"), 1<<12)
 	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
-		tr := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: proto == "HTTP/2.0", DisableCompression: true}
-		web := &http.Client{Transport: tr, Timeout: 2 * patience}
-		do := func(method string, body io.Reader, length int64, status int) *http.Response {
-			t.Helper()
-			r, err := http.NewRequest(method, url, body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			r.ContentLength = length
-			a, err := web.Do(r)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if a.StatusCode != status || a.Proto != proto {
-				t.Fatalf("%s by %s: got %d by %s", method, proto, a.StatusCode, a.Proto)
-			}
-			return a
+		f := func(name string, do func(w *web)) {
+			t.Run(proto+" "+name, func(t *testing.T) { do(newWeb(t, proto, size)) })
 		}
-		length := int64(-1)
-		if proto == "HTTP/2.0" {
-			length = size
-		}
-		if n := grown(func() { do("PUT", io.LimitReader(&endless{text: piece}, size), length, 204).Body.Close() }); n > size+little {
-			t.Errorf("%s: %d bytes that came cost %d", proto, size, n)
-		}
-		if n := grown(func() {
-			a := do("GET", nil, 0, 200)
-			defer a.Body.Close()
-			in := bufio.NewReaderSize(a.Body, len(piece))
-			got := int64(0)
-			for b := make([]byte, len(piece)); ; {
-				n, err := io.ReadFull(in, b)
-				if got += int64(n); !bytes.Equal(b[:n], piece[:n]) {
-					t.Fatal("the value has changed")
+		f("plain", func(w *web) {
+			w.grows(size+little, func() { w.put(&endless{text: piece}) })
+			w.grows(little, func() {
+				a := w.ask("GET", nil, 0, 200)
+				defer a.Body.Close()
+				in := bufio.NewReaderSize(a.Body, len(piece))
+				got := int64(0)
+				for b := make([]byte, len(piece)); ; {
+					n, err := io.ReadFull(in, b)
+					if got += int64(n); !bytes.Equal(b[:n], piece[:n]) {
+						w.t.Fatal("the value has changed")
+					}
+					if err != nil {
+						break
+					}
 				}
-				if err != nil {
-					break
+				if got != size {
+					w.t.Errorf("got %d of %d bytes", got, size)
 				}
-			}
-			if got != size {
-				t.Errorf("%s: got %d of %d bytes", proto, got, size)
-			}
-		}); n > little {
-			t.Errorf("%s: %d bytes that went cost %d", proto, size, n)
-		}
-		do("DELETE", nil, 0, 204).Body.Close()
-		tr.CloseIdleConnections()
+			})
+		})
+		f("on conditions", func(w *web) {
+			tag := ""
+			w.grows(size+little, func() { tag = w.put(&endless{text: piece}, "If-None-Match", "*") })
+			w.grows(size+little, func() { w.put(&endless{text: piece}, "If-Match", tag) })
+		})
 	}
+}
+
+// web is a client of a daemon of its own, whose memory it watches.
+type web struct {
+	t     *testing.T
+	p     *process
+	c     *http.Client
+	proto string
+	size  int64 // of the values
+}
+
+func newWeb(t *testing.T, proto string, size int64) *web {
+	p := run(t, nil, "--listen", "127.0.0.1:0", "--memory", "1GiB", "--tls-self-signed", "--http-max-content-length", strconv.FormatInt(size, 10))
+	tr := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: proto == "HTTP/2.0", DisableCompression: true}
+	t.Cleanup(tr.CloseIdleConnections)
+	return &web{t: t, p: p, c: &http.Client{Transport: tr, Timeout: 2 * patience}, proto: proto, size: size}
+}
+
+// grows does f. Meanwhile the process may be larger by most bytes.
+func (w *web) grows(most int64, f func()) {
+	w.t.Helper()
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", w.p.cmd.Process.Pid), []byte("5"), 0o600); err != nil { // begins VmHWM anew
+		w.t.Fatal(err)
+	}
+	before := w.p.status(w.t, "VmRSS")
+	f()
+	if n := w.p.status(w.t, "VmHWM") - before; n > most {
+		w.t.Errorf("the process grew by %d bytes, want at most %d", n, most)
+	}
+}
+
+// put stores as many bytes of value as w is about, by HTTP/2 with an announced length. It returns the entity tag.
+func (w *web) put(value io.Reader, fields ...string) string {
+	w.t.Helper()
+	length := int64(-1)
+	if w.proto == "HTTP/2.0" {
+		length = w.size
+	}
+	a := w.ask("PUT", io.LimitReader(value, w.size), length, 204, fields...)
+	a.Body.Close()
+	return a.Header.Get("Etag")
+}
+
+// ask sends a request about the value and has its answer have status. fields are names and values by turns.
+func (w *web) ask(method string, body io.Reader, length int64, status int, fields ...string) *http.Response {
+	w.t.Helper()
+	r, err := http.NewRequest(method, "https://"+w.p.addr+"/rest/v2/caches/default/large", body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	r.ContentLength = length
+	for pair := range slices.Chunk(fields, 2) {
+		r.Header.Set(pair[0], pair[1])
+	}
+	a, err := w.c.Do(r)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if a.StatusCode != status || a.Proto != w.proto {
+		w.t.Fatalf("%s by %s: got %d by %s, want %d", method, w.proto, a.StatusCode, a.Proto, status)
+	}
+	return a
 }
 
 // endless repeats a text.

@@ -19,7 +19,10 @@ func (w *work) send() (next protocols.Next, done bool) {
 	n := 0
 	for n < len(s.owed) && !done {
 		m := s.owed[n]
-		if m.expect {
+		if m.held && !m.Holding {
+			w.resume(m)
+		}
+		if m.expect && !m.Holding {
 			w.Out = append(w.Out, "HTTP/1.1 100 Continue\r\n\r\n"...)
 			m.expect = false
 		}

@@ -15,15 +15,15 @@ import (
 	"github.com/latticed/latticed/protocols/rest"
 )
 
-// Bodies that have to be held in memory, because they are stored on a condition or converted, share one budget.
+// Bodies that have to be held in memory, as documents are, share one budget.
 func TestHeldBodiesHaveABudget(t *testing.T) {
-	p := http1.New(http1.Options{Service: rest.New(rest.Options{MaxContent: 100_000, MaxCollect: 150_000})})
+	p := http1.New(http1.Options{Service: rest.New(rest.Options{MaxCollect: 100_000})})
 	caches := gridtest.NewModel(gridtest.Options{})
 	dial := func() *prototest.Conn {
 		return prototest.Setup(func() prototest.Parts { return prototest.Parts{Protocol: p, Caches: caches} }).Dial(t, prototest.How{})
 	}
 	chunk := func(n int) string { return fmt.Sprintf("%x\r\n%s\r\n", n, strings.Repeat("v", n)) }
-	begin := "PUT " + base + "k HTTP/1.1\r\nHost: a\r\nIf-None-Match: 1\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(80_000)
+	begin := "POST /rest/v2/caches?action=convert HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(60_000)
 	a, b := dial(), dial()
 	if got := a.Send([]byte(begin)); len(got) != 0 {
 		t.Fatalf("the first: got %q", got)
@@ -31,7 +31,7 @@ func TestHeldBodiesHaveABudget(t *testing.T) {
 	if got := bare(b.Send([]byte(begin))); !strings.HasPrefix(got, "HTTP/1.1 503 ") || !b.Closed() {
 		t.Errorf("the second: got %q, closed %v", got, b.Closed())
 	}
-	if got := bare(a.Send([]byte(chunk(0)))); !strings.HasPrefix(got, "HTTP/1.1 204 ") {
+	if got := bare(a.Send([]byte(chunk(0)))); !strings.HasPrefix(got, "HTTP/1.1 400 ") {
 		t.Errorf("the end of the first: got %q", got)
 	}
 	// Who goes away in the middle gives back what he held.
@@ -69,9 +69,16 @@ func TestBodiesOfUnknownLength(t *testing.T) {
 	}
 }
 
-// TestBodiesOfUnknownLengthAreNotCollected stores 32 MiB in chunks and counts memory: nothing of it is on the heap, and the
-// engine never has reserved much more than what has come.
+// TestBodiesOfUnknownLengthAreNotCollected stores 32 MiB in chunks, also on a condition, and counts memory: nothing of it is on
+// the heap, and the engine never has reserved much more than what has come.
 func TestBodiesOfUnknownLengthAreNotCollected(t *testing.T) {
+	for _, fields := range []string{"", "If-None-Match: *\r\n", "If-None-Match: 5\r\n"} {
+		chunked(t, fields)
+	}
+}
+
+func chunked(t *testing.T, fields string) {
+	t.Helper()
 	const size, piece = 32 << 20, 64 << 10
 	engine, err := store.New(store.Options{Limit: 256 << 20, MaxValue: 64 << 20})
 	if err != nil {
@@ -96,7 +103,7 @@ func TestBodiesOfUnknownLengthAreNotCollected(t *testing.T) {
 		}
 	}
 	chunk := []byte(fmt.Sprintf("%x\r\n%s\r\n", piece, strings.Repeat("v", piece)))
-	send([]byte("PUT " + base + "k HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"))
+	send([]byte("PUT " + base + "k HTTP/1.1\r\nHost: localhost\r\n" + fields + "Transfer-Encoding: chunked\r\n\r\n"))
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	took := memory()
@@ -125,7 +132,7 @@ func TestAnnouncedBodiesTakeNothing(t *testing.T) {
 	caches := gridtest.NewModel(gridtest.Options{})
 	for i := range 10 {
 		c := prototest.Setup(func() prototest.Parts { return prototest.Parts{Protocol: p, Caches: caches} }).Dial(t, prototest.How{})
-		got := c.Send([]byte("PUT " + base + "k HTTP/1.1\r\nHost: a\r\nIf-Match: 1\r\nContent-Length: 100000\r\n\r\nv"))
+		got := c.Send([]byte("POST /rest/v2/caches?action=convert HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\nv"))
 		if len(got) != 0 {
 			t.Fatalf("connection %d: got %q", i, got)
 		}

@@ -109,6 +109,7 @@ type message struct {
 	rest.Exchange
 	body     body
 	received bool              // the request is complete, or not going to be
+	held     bool              // its body was not wanted yet when its head was there
 	minor    byte              // of the client's version
 	keep     bool              // HTTP/1.0: the client wants the connection kept
 	last     bool              // the connection closes behind the answer
@@ -123,6 +124,7 @@ func (p *Protocol) get(peer *rest.Peer) *message {
 	m := p.pool.Get().(*message)
 	m.Exchange.Reset(p.opt.Service, peer)
 	m.body, m.to = body{}, nil
+	m.held = false
 	m.received, m.minor, m.keep, m.last, m.expect, m.begun, m.off, m.tail = false, 1, false, false, false, false, 0, 0
 	return m
 }

@@ -243,7 +243,8 @@ func (w *work) open(h *head, in []byte) {
 		w.received(m)
 		return
 	}
-	if m.State == rest.Receiving {
+	m.held = m.Holding
+	if m.State == rest.Receiving || m.held {
 		m.expect = h.expect
 	} else if h.expect {
 		w.end(m) // whether the body comes is the client's secret
@@ -295,6 +296,19 @@ func (w *work) giveUp() {
 	w.end(m)
 }
 
+// resume goes on with a body that was not wanted before, or is not wanted now.
+func (w *work) resume(m *message) {
+	m.held = false
+	switch {
+	case m.State != rest.Ready || m.received:
+	case m.expect:
+		m.expect = false
+		w.end(m)
+	default:
+		w.drain(m)
+	}
+}
+
 // drain decides what becomes of the rest of a body that nobody wants.
 func (w *work) drain(m *message) {
 	if m.body.chunked || m.body.left > maxDrain {
@@ -304,6 +318,10 @@ func (w *work) drain(m *message) {
 
 // receive takes what has come of a body. False: nothing has.
 func (w *work) receive(m *message) (moved bool) {
+	if m.Holding {
+		w.park = true
+		return false
+	}
 	for {
 		data, skip, need, bad := m.body.next(w.In[w.pos:])
 		w.pos += skip

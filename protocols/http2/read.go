@@ -356,6 +356,10 @@ func (w *work) data(in []byte) (*stream, bool) {
 	s := w.s
 	_, st := s.find(s.open.stream)
 	n := min(len(in), s.left)
+	if st != nil && st.Holding && n > 0 {
+		w.park = true
+		return nil, false
+	}
 	if st != nil && st.State == rest.Receiving && n > 0 {
 		k := st.Write(in[:n], w.ticket())
 		if st.State == rest.Receiving && k < n {

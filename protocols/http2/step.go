@@ -214,14 +214,15 @@ func (s *session) full() bool { return s.kept >= keepMax }
 // perform runs what is wanted with one Do. False: nothing is, or what waits to be sent has to go first.
 func (w *work) perform(wants bool) bool {
 	s, b := w.s, w.Batch
-	if !wants || s.full() || s.held >= s.peer.Env.Limits.Held || len(w.Out) >= w.Room {
+	if !wants || s.held >= s.peer.Env.Limits.Held || len(w.Out) >= w.Room {
 		return false
 	}
 	var list [grid.MaxBatch]*stream
 	var cache grid.Cache
 	b.Reset()
+	full := s.full()
 	for _, st := range s.streams {
-		if st.State != rest.Wants {
+		if st.State != rest.Wants || full && !st.Holding { // what Holds keeps us from reading on
 			continue
 		}
 		if cache == nil {

@@ -200,9 +200,23 @@ func (x *Exchange) conditional() bool { return x.has&(1<<fIfMatch|1<<fIfNoneMatc
 func (x *Exchange) look() {
 	x.Alone = true
 	x.op.Kind, x.op.Cond, x.op.Body, x.op.Value = grid.Get, grid.Always, nil, nil
-	x.op.Ask |= grid.WantValue | grid.NoBump
+	x.op.Ask |= grid.NoBump
+	x.op.Ask &^= grid.KeepBody
+	ifMatch, wantsMatch := x.field(fIfMatch)
+	ifNone, wantsNone := x.field(fIfNoneMatch)
+	if wantsMatch && !isStar(ifMatch) || wantsNone && !isStar(ifNone) {
+		x.op.Ask |= grid.WantValue
+	}
 	x.wants(afterLook)
 }
+
+// lookFirst looks before the body comes, which is not wanted if the condition fails already.
+func (x *Exchange) lookFirst() {
+	x.Holding = true
+	x.look()
+}
+
+func isStar(list []byte) bool { return string(bytes.TrimSpace(list)) == "*" }
 
 func afterLook(x *Exchange) {
 	if x.refuse() {
@@ -222,6 +236,11 @@ func afterLook(x *Exchange) {
 		x.count(removeMisses)
 		x.plain(fasthttp.StatusNotFound)
 		return
+	case x.meth == mPost:
+		if found {
+			x.exists()
+			return
+		}
 	case wantsMatch && !(found && x.matches(ifMatch, sum)):
 		x.plain(fasthttp.StatusPreconditionFailed)
 		return
@@ -231,7 +250,7 @@ func afterLook(x *Exchange) {
 			x.plain(fasthttp.StatusPreconditionFailed)
 			return
 		}
-	case found && string(bytes.TrimSpace(ifNone)) == "*":
+	case found && isStar(ifNone):
 		x.plain(fasthttp.StatusPreconditionFailed)
 		return
 	case found && x.matches(ifNone, sum):
@@ -248,16 +267,33 @@ func afterLook(x *Exchange) {
 		x.wants(afterRemove)
 		return
 	}
-	x.put()
+	switch {
+	case x.lost:
+		x.busy()
+	case !x.Holding:
+		x.put()
+	case x.expected > grid.StreamMin && !x.converts():
+		x.State, x.work = Working, func(x *Exchange, t grid.Ticket) bool {
+			x.reserve(x.expected, t)
+			x.letIn()
+			return true
+		}
+	default:
+		x.letIn()
+	}
 }
 
 // again begins a conditional write anew, as another changed the entry in between.
 func (x *Exchange) again() {
 	if x.tries++; x.tries > maxTries {
-		x.text(fasthttp.StatusServiceUnavailable, "the entry keeps changing; nothing was done, try again later")
+		x.busy()
 		return
 	}
 	x.look()
+}
+
+func (x *Exchange) busy() {
+	x.text(fasthttp.StatusServiceUnavailable, "the entry keeps changing; nothing was done, try again later")
 }
 
 func afterRemove(x *Exchange) {
@@ -295,11 +331,14 @@ func (x *Exchange) write(t grid.Ticket) {
 	if x.meth == mPost {
 		x.op.Cond = grid.IfAbsent
 	}
-	if x.collect(x.s.opt.MaxContent+contentSlack, collected); x.State != Receiving || x.meth == mPut && x.conditional() || x.converts() {
+	if x.collect(x.s.opt.MaxContent+contentSlack, collected); x.State != Receiving {
 		return
 	}
-	x.growing = x.expected < 0
-	if x.expected > grid.StreamMin {
+	x.growing = x.expected < 0 && !x.converts()
+	switch {
+	case x.meth == mPut && x.conditional(), x.meth == mPost && x.expected > grid.StreamMin:
+		x.lookFirst()
+	case x.expected > grid.StreamMin && !x.converts():
 		x.reserve(x.expected, t)
 	}
 }
@@ -452,22 +491,25 @@ func stored(x *Exchange) {
 	x.in = v
 	x.hash = newHash()
 	x.hash.write(x.in)
-	if x.meth == mPut && x.conditional() {
-		x.look()
-		return
-	}
 	x.put()
 }
 
-// put stores what was collected.
+// put stores what has come.
 func (x *Exchange) put() {
 	x.op.Kind = grid.Put
-	if len(x.in) > grid.StreamMin {
-		x.off, x.State, x.Alone, x.work = 0, Working, true, pour
-		return
+	if x.meth == mPut && x.conditional() {
+		x.op.Ask |= grid.KeepBody
 	}
-	x.op.Value = x.in
-	x.wants(afterPut)
+	switch {
+	case x.slot != nil:
+		x.op.Body = x.slot
+		x.wants(afterPut)
+	case len(x.in) > grid.StreamMin:
+		x.off, x.State, x.Alone, x.work = 0, Working, true, pour
+	default:
+		x.op.Value = x.in
+		x.wants(afterPut)
+	}
 }
 
 // pour copies a large value to where it will stay. False: Park.
@@ -508,16 +550,18 @@ func afterPut(x *Exchange) {
 		x.plain(fasthttp.StatusNoContent)
 		x.setInt("Etag", int64(x.hash.sum()))
 	case x.meth == mPost:
-		x.text(fasthttp.StatusConflict, "An entry already exists")
+		x.exists()
 	default:
 		x.again()
 	}
 }
 
+func (x *Exchange) exists() { x.text(fasthttp.StatusConflict, "An entry already exists") }
+
 // sum returns the entity tag of the value in x.res; that of a large one was found by Work.
 func (x *Exchange) sum() int32 {
 	if x.res.Body != nil {
-		h := x.hash
+		h := x.seen
 		return h.sum()
 	}
 	return etag(x.res.Value)

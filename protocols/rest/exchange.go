@@ -37,6 +37,8 @@ type Exchange struct {
 	State State
 	// Alone: what is behind this request must not run before it is Ready.
 	Alone bool
+	// Holding: the body is wanted, but none of it before x is Receiving again. That may as well not be: then x is Ready.
+	Holding bool
 	// Body or Blob is the body of the answer once Ready; Length its length, also of the one that HEAD leaves out, -1 for
 	// one that is not known. Body is valid until the next Do of the batch, unless Keep was called. Who sends Blob closes
 	// it and sets it to nil.
@@ -87,6 +89,8 @@ type Exchange struct {
 	left     int       // bytes that slot is still to get
 	growing  bool      // the length is not known: what is too much for one op goes to a slot that grows
 	expected int       // announced length, -1 if it was not
+	over     bool      // the body ended while x was Holding
+	lost     bool      // the grid has the value, and will not give it back
 	ended    func(x *Exchange)
 
 	// The op.
@@ -107,7 +111,8 @@ type Exchange struct {
 	want    media.Type
 	chosen  bool
 
-	hash  hash // of a value as it passes
+	hash  hash // of the value that is stored, as it passes
+	seen  hash // of one that is read
 	off   int  // how far Work has come
 	out   []byte
 	stamp []byte // scratch for dates and numbers
@@ -125,6 +130,7 @@ func (x *Exchange) Reset(s *Service, peer *Peer) {
 	x.Res.DisableNormalizing()
 	x.Res.SetNoDefaultContentType(true)
 	x.s, x.peer = s, peer
+	x.Holding, x.over, x.lost = false, false, false
 	x.State, x.Alone, x.Length, x.Seq, x.Partial, x.Broken, x.Heavy, x.Endless = Receiving, false, 0, 0, false, false, false, false
 	x.Began, x.Sent, x.start, x.got, x.name, x.key = time.Time{}, 0, grid.Time{}, 0, nil, nil
 	x.from = forwarded{}
@@ -372,8 +378,7 @@ func (x *Exchange) filled() {
 			return
 		}
 	}
-	x.op.Body = x.slot
-	x.wants(afterPut)
+	x.put()
 }
 
 // grow makes room for n bytes in x.in, charged to what all connections may hold together. False: there is none.
@@ -448,8 +453,22 @@ func (x *Exchange) drop(end func(x *Exchange)) {
 
 // End says that the body is complete.
 func (x *Exchange) End(now grid.Time) {
-	if x.State == Receiving {
+	switch {
+	case x.State == Receiving:
 		x.now = now
+		x.ended(x)
+	case x.Holding:
+		x.over = true
+	}
+}
+
+// letIn goes on with the body of an exchange that was Holding, unless it is answered.
+func (x *Exchange) letIn() {
+	if x.State == Ready {
+		return
+	}
+	x.State, x.Holding = Receiving, false
+	if x.over {
 		x.ended(x)
 	}
 }
@@ -464,7 +483,10 @@ func (x *Exchange) Fill(op *grid.Op) { *op = x.op }
 func (x *Exchange) Result(r *grid.Result, now grid.Time) {
 	x.now = now
 	if x.op.Body != nil && r.Code != grid.None {
-		x.op.Body, x.slot = nil, nil // the grid has it
+		if !x.op.KeepsBody(r.Code) {
+			x.slot, x.lost = nil, true
+		}
+		x.op.Body = nil
 	}
 	if r.Code == grid.Pending {
 		x.State = Waiting
@@ -472,7 +494,7 @@ func (x *Exchange) Result(r *grid.Result, now grid.Time) {
 	}
 	x.res = *r
 	if r.Body != nil && x.list == nil {
-		x.hash, x.off = newHash(), 0
+		x.seen, x.off = newHash(), 0
 		x.State = Working
 		if x.large != nil {
 			if x.whole = x.large(x); x.State == Ready {
@@ -507,7 +529,7 @@ func (x *Exchange) Work(t grid.Ticket) bool {
 			if x.whole {
 				x.in = append(x.in, p...)
 			} else {
-				x.hash.write(p)
+				x.seen.write(p)
 			}
 			x.off += len(p)
 			n += len(p)
@@ -550,7 +572,7 @@ func (x *Exchange) HasContent() bool {
 // plain answers with a status and no body.
 func (x *Exchange) plain(status int) {
 	x.Res.SetStatusCode(status)
-	x.State = Ready
+	x.State, x.Holding = Ready, false
 	x.dropBlob()
 }
 

@@ -10,7 +10,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -152,7 +151,7 @@ func serve(cmd *cobra.Command, version string) error {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP)
 	defer signal.Stop(signals)
-	d, err := Start(Options{Config: c, Machine: m, Version: version, Log: log})
+	d, err := Start(Options{Config: c, Machine: m, Version: version, Log: log, Level: level})
 	if err != nil {
 		return err
 	}
@@ -238,43 +237,6 @@ func stop(d *Daemon, signals <-chan os.Signal) (orderly bool) {
 		return false
 	}
 	return true
-}
-
-// level is a log writer that drops what is below a level that can change.
-type level struct {
-	w   io.Writer
-	min atomic.Int32
-}
-
-func (l *level) set(name string) {
-	if v, err := zerolog.ParseLevel(name); err == nil {
-		l.min.Store(int32(v))
-	}
-}
-
-// Write implements io.Writer.
-func (l *level) Write(p []byte) (int, error) { return l.w.Write(p) }
-
-// WriteLevel implements zerolog.LevelWriter.
-func (l *level) WriteLevel(v zerolog.Level, p []byte) (int, error) {
-	if int32(v) < l.min.Load() {
-		return len(p), nil
-	}
-	return l.w.Write(p)
-}
-
-func logger(c *conf.Config, w io.Writer) (zerolog.Logger, *level) {
-	console := c.LogFormat == "console"
-	if f, ok := w.(*os.File); ok && c.LogFormat == "auto" {
-		info, err := f.Stat()
-		console = err == nil && info.Mode()&os.ModeCharDevice != 0
-	}
-	if console {
-		w = zerolog.ConsoleWriter{Out: w, TimeFormat: time.TimeOnly, NoColor: os.Getenv("NO_COLOR") != ""}
-	}
-	l := &level{w: w}
-	l.set(c.LogLevel)
-	return zerolog.New(l).With().Timestamp().Logger(), l
 }
 
 // notify tells systemd about the daemon's state, where systemd asked for it.

@@ -73,6 +73,7 @@ type Options struct {
 	Machine conf.Machine // what the configuration was made for; its Memory bounds what cache_memlimit can ask for
 	Version string
 	Log     zerolog.Logger
+	Level   rest.Log                          // the level of Log, for clients that may change it; nil: there are none
 	Grid    func(own grid.Caches) grid.Caches // puts a grid before the node's own; nil: none
 }
 
@@ -130,7 +131,7 @@ func Start(o Options) (_ *Daemon, err error) {
 	seen := &observer{d: d, c: c, mc: memcached.New(options)}
 	seen.hostName, _ = os.Hostname()
 	seen.service = rest.New(rest.Options{
-		Host: seen.host, Stop: d.ask, Catalog: d.catalog, Metrics: admin.NewMetrics(seen.snapshot).Gather,
+		Host: seen.host, Stop: d.ask, Log: o.Level, Catalog: d.catalog, Metrics: admin.NewMetrics(seen.snapshot).Gather,
 		MaxCollect: max(int(parts.buffers/2), 2*int(c.HTTP.MaxContent)),
 		MaxContent: int(c.HTTP.MaxContent), AllowedHosts: c.HTTP.AllowedHosts, AllowedOrigins: c.HTTP.AllowedOrigins, CORS: corsRules(c),
 	})

@@ -299,6 +299,52 @@ func TestStopByHTTP(t *testing.T) {
 	}
 }
 
+// A client that may changes from which level on is logged, until the configuration is read again.
+func TestLevelByHTTP(t *testing.T) {
+	p := run(t, nil, "--listen", "127.0.0.1:0", "--log-format", "json")
+	request := func(verb, query, want string) {
+		t.Helper()
+		c := dial(t, "tcp", p.addr)
+		if _, err := fmt.Fprintf(c, "%s /rest/v2/logging/loggers%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", verb, query); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(c); err != nil || !strings.Contains(string(got), want) {
+			t.Fatalf("%s %q: got %q, %v, want %q", verb, query, got, err, want)
+		}
+	}
+	for _, to := range []string{"TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL", "OFF"} {
+		request("PUT", "?level="+strings.ToLower(to), " 204 ")
+		request("GET", "", `[{"name":"","level":"`+to+`","appenders":["STDERR"]}]`)
+	}
+	request("PUT", "?level=NOPE", "ISPN080036: Invalid level `NOPE`")
+	request("GET", "", "OFF")
+	request("PUT", "?level=ALL", " 204 ")
+	request("GET", "", "TRACE")
+	request("PUT", "?level=error", " 204 ")
+	p.signal(t, syscall.SIGHUP)
+	for reloaded := false; !reloaded; { // the signal may be behind a few answers
+		c := dial(t, "tcp", p.addr)
+		ask(t, c, "GET /rest/v2/logging/loggers HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", "HTTP/1.1 200 OK\r\n")
+		b, err := io.ReadAll(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		reloaded = strings.Contains(string(b), `"INFO"`)
+	}
+	p.signal(t, syscall.SIGTERM)
+	if code := p.end(t); code != 0 {
+		t.Fatalf("exit code %d", code)
+	}
+	for _, want := range []string{
+		`"from":"INFO","to":"TRACE"`, `"from":"ERROR","to":"FATAL"`, `a client switches the log off`, `"from":"OFF","to":"TRACE"`,
+		`"from":"TRACE","to":"ERROR"`, "configuration reloaded",
+	} {
+		if !strings.Contains(p.stderr.String(), want) {
+			t.Errorf("log: got %s, want %s in it", p.stderr, want)
+		}
+	}
+}
+
 // At level debug the process tells what it has counted, when it reloads and when it ends.
 func TestCountersAreLogged(t *testing.T) {
 	p := run(t, nil, "--listen", "127.0.0.1:0", "--log-level", "debug", "--log-format", "json")

@@ -17,13 +17,19 @@ func setup(env protocols.Env) prototest.Setup {
 	return func() prototest.Parts {
 		service := rest.New(rest.Options{
 			MaxContent: 100_000, AllowedHosts: []string{"cache.example.com"}, AllowedOrigins: []string{"https://app.example.com"},
-			Stop: func() {},
+			Stop: func() {}, Log: quiet{},
 		})
 		return prototest.Parts{
 			Protocol: http1.New(http1.Options{Service: service}), Caches: gridtest.NewModel(gridtest.Options{}), Env: env,
 		}
 	}
 }
+
+// quiet is a log whose level does not change.
+type quiet struct{}
+
+func (quiet) Level() string             { return "INFO" }
+func (quiet) SetLevel(name string) bool { return name == "INFO" }
 
 // answers sends requests and returns what comes, without what is the same in every answer, and without CR.
 func answers(t testing.TB, requests string, env ...protocols.Env) string {

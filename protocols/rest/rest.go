@@ -25,6 +25,7 @@ type Options struct {
 	Catalog Catalog                                        // which caches there are; nil: the default one alone, as it is
 	Metrics func(accept string) (text []byte, kind string) // nil: there are none
 	Stop    func()                                         // asks for an orderly end of the process, and does not wait; nil: nobody may
+	Log     Log                                            // nil: nothing is known of it
 
 	AllowedHosts   []string // names, without ports, that a local listener answers to beside those of this machine
 	AllowedOrigins []string // whose pages may use the server, such as https://app.example.com

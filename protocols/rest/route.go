@@ -114,7 +114,9 @@ func (x *Exchange) v2(s [][]byte) {
 		x.notYet("security")
 	case "tasks":
 		x.tasks(s[1:])
-	case "counters", "schemas", "logging":
+	case "logging":
+		x.logging(s[1:])
+	case "counters", "schemas":
 		x.notYet(first)
 	default:
 		x.text(fasthttp.StatusNotFound, notFound)

@@ -72,7 +72,7 @@ func (d *Daemon) counts() []count {
 	k := &d.hub.Counters
 	read, written := d.hub.Bytes()
 	return []count{
-		{"accepted", k.Accepted.Load()}, {"rejected", k.Rejected.Load()}, {"refused", k.Refused.Load()},
+		{"accepted", k.Accepted.Load()}, {"rejected", k.Rejected.Load()}, {"refused", k.Refused.Load()}, {"expelled", k.Expelled.Load()},
 		{"unrecognised", k.Unrecognised.Load()}, {"ambiguous", k.Ambiguous.Load()},
 		{"idle-kicks", k.IdleKicks.Load()}, {"silent-kicks", k.SilentKicks.Load()}, {"slow-requests", k.SlowRequests.Load()},
 		{"handshake-kicks", k.HandshakeKicks.Load()},

@@ -241,7 +241,7 @@ func isLocal(a net.Addr) bool {
 }
 
 func policy(l *conf.Listener) router.Policy {
-	return router.Policy{Rules: router.Rules{Allow: l.Allow, Deny: l.Deny}, IdleTimeout: l.IdleTimeout}
+	return router.Policy{Rules: router.Ranges(l.Allow, l.Deny), IdleTimeout: l.IdleTimeout}
 }
 
 // plainly takes from an error of the network what its caller says anyway: the operation and the address.

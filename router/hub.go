@@ -144,7 +144,7 @@ func (h *Hub) unlist(c *Conn) {
 func (h *Hub) Admit(l *Listener, remote, local net.Addr) (c *Conn, say string, ok bool) {
 	h.Accepted.Add(1)
 	addr := addrPort(remote)
-	if !l.Policy().Rules.Allows(addr.Addr()) {
+	if !l.lets(addr.Addr()) {
 		h.Refused.Add(1)
 		return nil, "", false
 	}
@@ -169,6 +169,7 @@ func (h *Hub) Admit(l *Listener, remote, local net.Addr) (c *Conn, say string, o
 	h.silent.push(c, inSilent)
 	h.mu.Unlock()
 	h.Conns.Add(1)
+	l.conns.Add(1)
 	if victim != nil {
 		h.SilentKicks.Add(1)
 		victim.Kill()
@@ -182,7 +183,33 @@ func (h *Hub) Admit(l *Listener, remote, local net.Addr) (c *Conn, say string, o
 	p.mu.Lock()
 	p.conns[id] = c
 	p.mu.Unlock()
+	if !l.lets(addr.Addr()) { // any more: Expel may not have seen it
+		h.expel(c)
+	}
 	return c, "", true
+}
+
+// Expel closes the connections of l that it no longer lets in.
+func (h *Hub) Expel(l *Listener) {
+	h.Each(func(c *Conn) {
+		if c.l == l && !l.lets(c.Remote().Addr()) {
+			h.expel(c)
+		}
+	})
+}
+
+func (h *Hub) expel(c *Conn) {
+	if c.Kill() {
+		h.Expelled.Add(1)
+	}
+}
+
+// Listener returns that of a connection; nil: there is no such connection any more.
+func (h *Hub) Listener(conn uint64) *Listener {
+	if c := h.find(conn); c != nil {
+		return c.l
+	}
+	return nil
 }
 
 func addrPort(a net.Addr) netip.AddrPort {
@@ -248,6 +275,7 @@ func (h *Hub) Leave(c *Conn) {
 			h.Panicked(c, cause)
 		}
 		h.Conns.Add(-1)
+		c.l.conns.Add(-1)
 		h.mu.Lock()
 		h.unring(c)
 		if !c.kicked {

@@ -42,7 +42,7 @@ func (s *proxied) Step(t *protocols.Turn) protocols.Progress {
 		s.c.mu.Lock()
 		s.c.Env.Remote = addr
 		s.c.mu.Unlock()
-		if !s.l.Policy().Rules.Allows(addr.Addr()) {
+		if !s.l.lets(addr.Addr()) {
 			s.c.hub.Refused.Add(1)
 			return protocols.Progress{Used: len(t.In), Next: protocols.Close}
 		}

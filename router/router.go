@@ -33,11 +33,25 @@ type Listener struct {
 	Trusts func(netip.Addr) bool
 
 	policy atomic.Pointer[Policy]
+	closed atomic.Bool
+	conns  atomic.Int64
 }
+
+// Conns is how many connections there are.
+func (l *Listener) Conns() int64 { return l.conns.Load() }
+
+// Open tells whether connections are let in.
+func (l *Listener) Open() bool { return !l.closed.Load() }
+
+// SetOpen lets connections in, or closes each at once that comes. Those that are there stay; see Hub.Expel.
+func (l *Listener) SetOpen(open bool) { l.closed.Store(!open) }
+
+// lets tells whether a connection from addr may be there.
+func (l *Listener) lets(addr netip.Addr) bool { return l.Open() && l.Policy().Rules.Allows(addr) }
 
 // Policy is what can change while a listener serves.
 type Policy struct {
-	Rules       Rules         // for connections that come from now on
+	Rules       Rules         // for connections that come from now on; see Hub.Expel for those that are there
 	IdleTimeout time.Duration // for all connections; 0: none
 }
 
@@ -52,16 +66,47 @@ func (l *Listener) Policy() Policy {
 	return Policy{}
 }
 
-// Rules say which addresses may connect. Deny wins; where Allow has entries, an address must be in one of them. They
-// do not concern Unix sockets.
-type Rules struct{ Allow, Deny []netip.Prefix }
+// Rules say which addresses may connect: the first one that an address is in decides, and one that is in none may. They do
+// not concern Unix sockets.
+type Rules []Rule
+
+// Rule is one range of addresses. One of version 4 is not in a range of version 6.
+type Rule struct {
+	From   netip.Prefix
+	Accept bool
+}
+
+// Ranges are the rules by which those in deny may not connect, and, where there is any, only those in allow may.
+func Ranges(allow, deny []netip.Prefix) (r Rules) {
+	for _, p := range deny {
+		r = append(r, Rule{From: p})
+	}
+	for _, p := range allow {
+		r = append(r, Rule{From: p, Accept: true})
+	}
+	if len(allow) > 0 {
+		r = append(r, Rule{From: netip.MustParsePrefix("0.0.0.0/0")}, Rule{From: netip.MustParsePrefix("::/0")})
+	}
+	return r
+}
 
 // Allows tells whether addr may connect.
 func (r Rules) Allows(addr netip.Addr) bool {
-	if !addr.IsValid() {
-		return true
+	rule, ok := r.Match(addr)
+	return !ok || rule.Accept
+}
+
+// Match returns the rule that decides about addr; there may be none.
+func (r Rules) Match(addr netip.Addr) (Rule, bool) {
+	if addr.IsValid() {
+		addr = plain(addr)
+		for _, rule := range r {
+			if rule.From.Contains(addr) {
+				return rule, true
+			}
+		}
 	}
-	return !contains(r.Deny, addr) && (len(r.Allow) == 0 || contains(r.Allow, addr))
+	return Rule{}, false
 }
 
 // Within returns what tells whether an address is in one of the ranges; nil for none of them.
@@ -72,8 +117,11 @@ func Within(list []netip.Prefix) func(netip.Addr) bool {
 	return func(addr netip.Addr) bool { return contains(list, addr) }
 }
 
+// plain is addr as prefixes have it: they contain no address that has a zone.
+func plain(addr netip.Addr) netip.Addr { return addr.Unmap().WithZone("") }
+
 func contains(list []netip.Prefix, addr netip.Addr) bool {
-	addr = addr.Unmap().WithZone("") // a prefix contains no address that has a zone
+	addr = plain(addr)
 	for _, p := range list {
 		if p.Contains(addr) {
 			return true
@@ -94,7 +142,7 @@ type Options struct {
 
 // Counters are what the router counts, beside Traffic. All but Conns, Streams and Buffered only grow.
 type Counters struct {
-	Accepted, Rejected, Refused         atomic.Uint64 // Rejected by the limit, Refused by a rule
+	Accepted, Rejected, Refused         atomic.Uint64 // Rejected by the limit, Refused by a rule, or by a listener that lets nobody in
 	Unrecognised, Ambiguous             atomic.Uint64
 	IdleKicks, SilentKicks              atomic.Uint64
 	SlowRequests                        atomic.Uint64 // that took too long to come
@@ -106,6 +154,7 @@ type Counters struct {
 	BufferCuts, Overflows               atomic.Uint64 // closed for want of buffers; for answers or a request beyond any bound
 	Yields                              atomic.Uint64
 	LateDropped, Panics, Descriptors    atomic.Uint64 // Descriptors: clients refused, or accepts that failed, for want of one
+	Expelled                            atomic.Uint64 // closed because their listener no longer lets them in
 	BadProxy, Cut                       atomic.Uint64 // Cut: closed by Shutdown with something in flight
 	Conns, Streams                      atomic.Int64  // now; Streams of these are on goroutines
 	Buffered                            atomic.Int64  // bytes that connections keep between Steps: unread, unwritten, late answers

@@ -19,15 +19,55 @@ func TestRules(t *testing.T) {
 		}
 	}
 	f(Rules{}, "192.0.2.1", true)
-	both := Rules{Allow: []netip.Prefix{prefix("10.0.0.0/8")}, Deny: []netip.Prefix{prefix("10.1.0.0/16")}}
+	both := Ranges([]netip.Prefix{prefix("10.0.0.0/8")}, []netip.Prefix{prefix("10.1.0.0/16")})
 	f(both, "10.2.0.1", true)
 	f(both, "10.1.0.1", false)
 	f(both, "192.0.2.1", false)
 	f(both, "::ffff:10.1.0.1", false)
 	f(both, "::ffff:10.2.0.1", true)
-	f(Rules{Deny: []netip.Prefix{prefix("fe80::/10")}}, "fe80::1%eth0", false)
+	f(both, "2001:db8::1", false)
+	f(Ranges(nil, []netip.Prefix{prefix("fe80::/10")}), "fe80::1%eth0", false)
+	inTurn := Rules{{From: prefix("10.1.2.0/24"), Accept: true}, {From: prefix("10.1.0.0/16")}, {From: prefix("10.1.3.0/24"), Accept: true}}
+	f(inTurn, "10.1.2.3", true)
+	f(inTurn, "10.1.3.3", false)
+	f(inTurn, "10.2.0.1", true)
 	if !both.Allows(netip.Addr{}) {
 		t.Error("rules concern a Unix socket")
+	}
+}
+
+// TestExpel has a listener let in fewer than before: those that are there, and those that are on their way in.
+func TestExpel(t *testing.T) {
+	h := NewHub(Options{Clock: still{}})
+	l, other := &Listener{Protocols: []protocols.Protocol{picky{}}}, &Listener{Protocols: []protocols.Protocol{picky{}}}
+	admit := func(l *Listener, ip ...byte) *told {
+		c, _, ok := h.Admit(l, &net.TCPAddr{IP: ip, Port: 1}, from)
+		if !ok {
+			return nil
+		}
+		d := &told{}
+		c.Drive(d)
+		return d
+	}
+	in, out, elsewhere := admit(l, 10, 0, 0, 1), admit(l, 192, 0, 2, 1), admit(other, 192, 0, 2, 1)
+	if l.Conns() != 2 || other.Conns() != 1 {
+		t.Fatalf("connections: got %d and %d, want 2 and 1", l.Conns(), other.Conns())
+	}
+	rules := Ranges([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, nil)
+	l.SetPolicy(Policy{Rules: rules})
+	h.Expel(l)
+	h.Expel(l)
+	if in.killed != 0 || out.killed != 1 || elsewhere.killed != 0 || h.Expelled.Load() != 1 {
+		t.Errorf("closed %d, %d, %d times, counted %d; want 0, 1, 0, 1", in.killed, out.killed, elsewhere.killed, h.Expelled.Load())
+	}
+	l.SetOpen(false)
+	h.Expel(l)
+	if in.killed != 1 || elsewhere.killed != 0 || admit(l, 10, 0, 0, 1) != nil || h.Refused.Load() != 1 {
+		t.Errorf("a listener that lets nobody in: closed %d and %d times, refused %d", in.killed, elsewhere.killed, h.Refused.Load())
+	}
+	l.SetOpen(true)
+	if again := admit(l, 10, 0, 0, 1); again == nil || again.killed != 0 {
+		t.Error("a listener that lets in again does not")
 	}
 }
 

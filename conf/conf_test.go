@@ -135,7 +135,7 @@ func TestErrors(t *testing.T) {
 	f("latticed: [a]\n", "c.yaml:1: latticed: want keys with values, got a list")
 	f("latticd:\n  memory: 1\n", `c.yaml:1: latticd: unknown key; did you mean "latticed"?`)
 	f("infinispan:\n  a: 1\n", "c.yaml:1: infinispan: Infinispan's configuration is not supported yet")
-	f("latticed:\n  memory: &a 1GB\n", "c.yaml:2: Anchor is not supported here")
+	f("latticed:\n  memory: &a 1GB\n", "c.yaml:2: an anchor (&a) is not supported here")
 	f("latticed:\n  listeners: [{protocols: [memcached]}]\n", "c.yaml:2: latticed.listeners[0]: an address is missing")
 	f("latticed:\n  listeners:\n    - {address: a:1, protocols: [memcache]}\n",
 		`c.yaml:3: latticed.listeners[0].protocols: want memcached or http, got "memcache"; did you mean memcached?`)

@@ -61,7 +61,7 @@ var only = map[string][]string{
 	"github.com/panjf2000/gnet/v2":    {"router/evloop"},
 	"github.com/hashicorp/memberlist": {"grid/link"},
 	"github.com/spf13/cobra":          {"daemon"},
-	"github.com/goccy/go-yaml":        {"conf"},
+	"go.yaml.in/yaml/v3":              {"conf"},
 	"github.com/rs/zerolog":           {"daemon"},
 	"github.com/valyala/fasthttp":     {"protocols/http1", "protocols/http2", "protocols/rest", "scripts/bench/peers"},
 	"net/http":                        {"daemon", "scripts/bench/peers"},

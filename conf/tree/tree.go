@@ -62,14 +62,3 @@ func tooLarge(data []byte) error {
 func tooDeep(line, column int) error {
 	return &Error{line, column, fmt.Sprintf("nested deeper than %d levels", maxDepth)}
 }
-
-// position turns an offset into line and column.
-func position(data []byte, offset int64) (line, column int) {
-	line, column = 1, 1
-	for _, c := range data[:min(int(offset), len(data))] {
-		if column++; c == '\n' {
-			line, column = line+1, 1
-		}
-	}
-	return line, column
-}

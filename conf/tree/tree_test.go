@@ -47,6 +47,17 @@ func TestReaders(t *testing.T) {
 		{"yaml", "a: !!int 1\n", "not supported here"},
 		{"yaml", "a: 1\n---\nb: 2\n", "line 3, column"},
 		{"yaml", "# nothing\n", "-"},
+		{"yaml", "--- \n...\n", "-"},
+		{"yaml", "a: 1\n--- \n", `{a@1:1="1"}`},
+		{"yaml", "a: {<<: {b: 1}}\n", "a merge (<<) is not supported here"},
+		{"yaml", "a: 1\na: 2\n", `line 2, column 1: the key "a" is there twice`},
+		{"yaml", "a: ~\nb: ''\n0700: 0x1_0\n", `{a@1:1=null b@2:1="" 0700@3:1="0x1_0"}`},
+		{"yaml", "a: |\n  b\n  c\nd: >-\n  e\n  f\n", `{a@1:1="b\nc\n" d@4:1="e f"}`},
+		{"yaml", "[a]: 1\n", "a key must be a word"},
+		{"yaml", "a: b: c\n", "line 1, column 1: mapping values are not allowed"},
+		{"yaml", "a: 1\nb: \"\n", "line 2, column 1: found unexpected end of stream"},
+		{"yaml", "a: \x00\n", "control characters are not allowed"},
+		{"yaml", "a: \xff\n", "invalid"},
 		{"xml", `<?xml version="1.0"?><a xmlns="urn:x" xmlns:p="urn:y" b="1" p:c="&lt;2"><!-- no --><d/><e> t </e></a>`, `{a@1:22={b@1:22="1" c@1:22="<2" d@1:84={} e@1:88="t"}}`},
 		{"xml", "<a>\n  <b c='1'/>\n</a>", `{a@1:1={b@2:3={c@2:3="1"}}}`},
 		{"xml", "", "-"},
@@ -103,6 +114,26 @@ func TestLargeJSON(t *testing.T) {
 	if last := n.List[values-1]; last.Line != 2 || last.Column != 1 {
 		t.Errorf("the last value is at line %d, column %d", last.Line, last.Column)
 	}
+}
+
+// Nor does YAML take time by the square of a document's length. With a parser that does, these would take hours.
+func TestLargeYAML(t *testing.T) {
+	for name, text := range map[string]string{
+		"breaks in a literal": "a: |\n  " + strings.Repeat("\r", 1_000_000), "blank lines in a literal": "a: |\n  " + strings.Repeat("\n  ", 250_000) + "x\n",
+		"tabs in quotes": "a: \"" + strings.Repeat("-\t", 500_000) + "\"\n", "keys": keys(60_000), "a list": strings.Repeat("- a\n", 250_000),
+	} {
+		if n, err := tree.YAML([]byte(text)); err != nil || n.Shape == tree.Scalar {
+			t.Errorf("%s: got %v, %v", name, n, err)
+		}
+	}
+}
+
+func keys(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "a%d: {b: 1}\n", i)
+	}
+	return b.String()
 }
 
 func FuzzReaders(f *testing.F) {

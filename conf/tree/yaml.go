@@ -1,138 +1,109 @@
 package tree
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
+	"strconv"
+	"strings"
 
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
+	"go.yaml.in/yaml/v3"
 )
 
-// YAML reads a document. An empty one is nil. Anchors, aliases and tags are refused: nothing here needs them, and a reader
-// should see each value where it counts.
+// YAML reads a document. An empty one is nil. Anchors, aliases, merges and tags are refused: nothing here needs them, and a
+// reader should see each value where it counts.
 func YAML(data []byte) (*Node, error) {
 	if err := tooLarge(data); err != nil {
 		return nil, err
 	}
-	if line, column := deep(data); line > 0 {
-		return nil, tooDeep(line, column)
-	}
-	f, err := parser.ParseBytes(data, 0)
-	if err != nil {
-		if e := yaml.Error(nil); errors.As(err, &e) && e.GetToken() != nil {
-			return nil, &Error{e.GetToken().Position.Line, e.GetToken().Position.Column, e.GetMessage()}
+	var body *yaml.Node
+	for d := yaml.NewDecoder(bytes.NewReader(data)); ; {
+		var doc yaml.Node
+		err := d.Decode(&doc)
+		switch {
+		case errors.Is(err, io.EOF) && body == nil:
+			return nil, nil
+		case errors.Is(err, io.EOF):
+			return convert(body, 0)
+		case err != nil:
+			return nil, plain(err)
 		}
-		return nil, &Error{1, 1, err.Error()}
-	}
-	var body ast.Node
-	for _, d := range f.Docs {
-		if d.Body == nil {
-			continue
+		root := doc.Content[0]
+		switch {
+		case isNull(root) && root.Value == "": // between two lines of dashes, say
+		case body != nil:
+			return nil, &Error{root.Line, root.Column, "a second document begins; one is wanted"}
+		default:
+			body = root
 		}
-		if _, ok := d.Body.(*ast.DirectiveNode); ok {
-			continue
-		}
-		if body != nil {
-			line, column := placeOf(d.Body)
-			return nil, &Error{line, column, "a second document begins; one is wanted"}
-		}
-		body = d.Body
 	}
-	if body == nil {
-		return nil, nil
-	}
-	return convert(body, 0)
 }
 
-// deep finds where a document looks deeper than it may be, before the parser, which takes time by the square of that,
-// sees it: brackets within brackets, also in quotes, or a line of dashes.
-func deep(data []byte) (line, column int) {
-	brackets, dashes, begun := 0, 0, false
-	for i, c := range data {
-		switch c {
-		case '\n':
-			dashes, begun = 0, false
-		case '[', '{':
-			brackets++
-		case ']', '}':
-			brackets = max(0, brackets-1)
-		case ' ', '\t':
-		case '-', '?':
-			if !begun {
-				dashes++
-			}
-		}
-		begun = begun || c != ' ' && c != '\t' && c != '-' && c != '?' && c != '\n'
-		if brackets > maxDepth || dashes > maxDepth && !begun && i+1 < len(data) && data[i+1] == ' ' {
-			return position(data, int64(i))
+// plain takes an error of the library apart, which writes the line into the text, but not the first one.
+func plain(err error) *Error {
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	if at, rest, ok := strings.Cut(strings.TrimPrefix(text, "line "), ": "); ok && strings.HasPrefix(text, "line ") {
+		if line, err := strconv.Atoi(at); err == nil && line > 0 {
+			return &Error{line, 1, rest}
 		}
 	}
-	return 0, 0
+	return &Error{1, 1, text}
 }
 
-func placeOf(n ast.Node) (line, column int) {
-	if t := n.GetToken(); t != nil && t.Position != nil {
-		return t.Position.Line, t.Position.Column
-	}
-	return 1, 1
-}
+func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
 
-func convert(n ast.Node, depth int) (*Node, error) {
-	if n == nil {
-		return &Node{Shape: Null, Line: 1, Column: 1}, nil
-	}
-	out := new(Node)
-	out.Line, out.Column = placeOf(n)
-	if depth > maxDepth {
-		return nil, tooDeep(out.Line, out.Column)
-	}
-	switch n := n.(type) {
-	case *ast.NullNode:
+func convert(n *yaml.Node, depth int) (*Node, error) {
+	out := &Node{Line: n.Line, Column: n.Column}
+	unsupported := func(what string) error { return &Error{n.Line, n.Column, what + " is not supported here"} }
+	switch {
+	case depth > maxDepth:
+		return nil, tooDeep(n.Line, n.Column)
+	case n.Kind == yaml.AliasNode:
+		return nil, unsupported("an alias (*" + n.Value + ")")
+	case n.Anchor != "":
+		return nil, unsupported("an anchor (&" + n.Anchor + ")")
+	case n.Style&yaml.TaggedStyle != 0:
+		return nil, unsupported("a tag (" + n.ShortTag() + ")")
+	case isNull(n):
 		out.Shape = Null
-	case *ast.MappingNode:
-		out.Shape = Mapping
-		for _, v := range n.Values {
-			if err := out.add(v, depth); err != nil {
-				return nil, err
-			}
+	case n.Kind == yaml.ScalarNode:
+		if n.ShortTag() == "!!merge" {
+			return nil, unsupported("a merge (<<)")
 		}
-	case *ast.MappingValueNode:
-		out.Shape = Mapping
-		if err := out.add(n, depth); err != nil {
-			return nil, err
-		}
-	case *ast.SequenceNode:
+		out.Text = n.Value // as written: 0700 is not 448
+	case n.Kind == yaml.SequenceNode:
 		out.Shape = List
-		for _, v := range n.Values {
+		for _, v := range n.Content {
 			e, err := convert(v, depth+1)
 			if err != nil {
 				return nil, err
 			}
 			out.List = append(out.List, e)
 		}
-	case *ast.LiteralNode:
-		out.Text = n.Value.Value
-	case *ast.StringNode, *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
-		out.Text = n.GetToken().Value // as written: 0700 is not 448
+	case n.Kind == yaml.MappingNode:
+		out.Shape = Mapping
+		seen := make(map[string]struct{})
+		for i := 0; i < len(n.Content); i += 2 {
+			key, err := convert(n.Content[i], depth+1)
+			if err != nil {
+				return nil, err
+			}
+			if key.Shape != Scalar {
+				return nil, &Error{key.Line, key.Column, "a key must be a word"}
+			}
+			if _, twice := seen[key.Text]; twice {
+				return nil, &Error{key.Line, key.Column, fmt.Sprintf("the key %q is there twice", key.Text)}
+			}
+			seen[key.Text] = struct{}{}
+			value, err := convert(n.Content[i+1], depth+1)
+			if err != nil {
+				return nil, err
+			}
+			out.Fields = append(out.Fields, Field{key.Text, key.Line, key.Column, value})
+		}
 	default:
-		return nil, &Error{out.Line, out.Column, fmt.Sprintf("%s is not supported here", n.Type())}
+		return nil, unsupported("this")
 	}
 	return out, nil
-}
-
-func (n *Node) add(v *ast.MappingValueNode, depth int) error {
-	key, err := convert(v.Key, depth+1)
-	if err != nil {
-		return err
-	}
-	if key.Shape != Scalar {
-		return &Error{key.Line, key.Column, "a key must be a word"}
-	}
-	value, err := convert(v.Value, depth+1)
-	if err != nil {
-		return err
-	}
-	n.Fields = append(n.Fields, Field{key.Text, key.Line, key.Column, value})
-	return nil
 }

@@ -52,7 +52,8 @@ type Daemon struct {
 	server  *evloop.Server
 
 	listeners []*router.Listener
-	addresses []string        // of the listeners, as configured
+	addresses []string        // of the listeners, as configured; likewise
+	rules     []router.Rules  // their rules
 	own       tls.Certificate // self-signed, made when first needed
 	accepting sync.WaitGroup
 	failed    chan error    // an accept that failed for good
@@ -131,7 +132,7 @@ func Start(o Options) (_ *Daemon, err error) {
 	seen := &observer{d: d, c: c, mc: memcached.New(options)}
 	seen.hostName, _ = os.Hostname()
 	seen.service = rest.New(rest.Options{
-		Host: seen.host, Stop: d.ask, Log: o.Level, Catalog: d.catalog, Metrics: admin.NewMetrics(seen.snapshot).Gather,
+		Host: seen.host, Stop: d.ask, Log: o.Level, Connectors: connectors{d, c.EventLoops}, Catalog: d.catalog, Metrics: admin.NewMetrics(seen.snapshot).Gather,
 		MaxCollect: max(int(parts.buffers/2), 2*int(c.HTTP.MaxContent)),
 		MaxContent: int(c.HTTP.MaxContent), AllowedHosts: c.HTTP.AllowedHosts, AllowedOrigins: c.HTTP.AllowedOrigins, CORS: corsRules(c),
 	})
@@ -225,7 +226,7 @@ func (d *Daemon) listen(c *conf.Config) error {
 		// Behind a proxy on this machine is the whole world.
 		rl.Admin = l.Admin == "open" || l.Admin == "auto" && rl.Local && len(l.ProxyTrusted)+len(l.TrustProxies) == 0
 		d.listeners = append(d.listeners, rl)
-		d.addresses = append(d.addresses, l.Address)
+		d.addresses, d.rules = append(d.addresses, l.Address), append(d.rules, policy(l).Rules)
 		if err := d.encrypt(rl, c.TLSOf(l), l.Protocols); err != nil {
 			return fmt.Errorf("listen on %s: %w", l.Address, err)
 		}
@@ -325,12 +326,24 @@ func (d *Daemon) Reload(c *conf.Config) {
 		for j := range c.Listeners {
 			if !taken[j] && c.Listeners[j].Address == d.addresses[i] {
 				taken[j] = true
-				l.SetPolicy(policy(&c.Listeners[j]))
+				d.reloadPolicy(i, policy(&c.Listeners[j]))
 				d.reloadTLS(c, l, &c.Listeners[j])
 				break
 			}
 		}
 	}
+}
+
+// reloadPolicy makes p the policy of a listener. Rules that a client has set stay, unless those of the configuration are others.
+func (d *Daemon) reloadPolicy(i int, p router.Policy) {
+	same := slices.Equal(d.rules[i], p.Rules)
+	d.rules[i] = p.Rules
+	d.listeners[i].Change(func(now *router.Policy) {
+		if same {
+			p.Rules = now.Rules
+		}
+		*now = p
+	})
 }
 
 func (d *Daemon) closeListeners() {

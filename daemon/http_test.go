@@ -311,3 +311,75 @@ func TestBehindAProxy(t *testing.T) {
 		t.Errorf("behind a proxy is the whole world, which may not administer: got %d", a.StatusCode)
 	}
 }
+
+// TestConnectors lets a client say who may connect, and where: as Infinispan's, but for what docs/compatibility.md names.
+func TestConnectors(t *testing.T) {
+	d := daemontest.Boot(t, "  event-loops: 1\n  listeners:\n    - {address: '127.0.0.1:0'}\n"+
+		"    - {address: '127.0.0.1:0', protocols: [memcached], allow: ['127.0.0.0/8'], deny: ['127.9.0.0/16']}\n    - {address: '127.0.0.1:0', protocols: [http]}\n")
+	web := browse(t, d)
+	second := "endpoint-" + d.Addrs()[1].String()
+	const all = "/rest/v2/server/connectors/"
+	is := func(method, path, body string, status int, want string) {
+		t.Helper()
+		if a, got := call(t, web, method, path, strings.NewReader(body)); a.StatusCode != status || !regexp.MustCompile("^(?:"+want+")$").MatchString(got) {
+			t.Errorf("%s %s %s: got %d %q, want %d %q", method, path, body, a.StatusCode, got, status, want)
+		}
+	}
+	port := func(i int) string { return fmt.Sprint(d.Addrs()[i].(*net.TCPAddr).Port) }
+	allowed := `\[{"type":"reject","from":"127.9.0.0/16"},{"type":"accept","from":"127.0.0.0/8"},{"type":"reject","from":"0.0.0.0/0"},{"type":"reject","from":"::/0"}\]`
+	is("GET", "/rest/v3/server/connectors", "", 200, `\["endpoint-default","`+second+`","endpoint-127.0.0.1:`+port(2)+`"\]`)
+	is("GET", all+"endpoint-default", "", 200, `{"name":"endpoint-default","ip-filter-rules":\[\],"default-cache":"default","host":"127.0.0.1","port":`+port(0)+
+		`,"local-connections":1,"global-connections":1,"io-threads":1,"send-buffer-size":0,"receive-buffer-size":0,"enabled":true}`)
+	is("GET", all+"endpoint-127.0.0.1:"+port(2), "", 200, `.*"default-cache":null.*`)
+	is("GET", all+second+"/ip-filter", "", 200, allowed)
+
+	// Who is there is closed, who comes is not let in, until the listener is started again.
+	mc := daemontest.DialAddr(t, d.Addrs()[1])
+	daemontest.Ask(t, mc, "mn\r\n", "MN\r\n")
+	is("GET", all+second, "", 200, `.*"local-connections":1,.*"enabled":true}`)
+	is("POST", all+second+"?action=stop", "", 204, "")
+	for _, c := range []net.Conn{mc, daemontest.DialAddr(t, d.Addrs()[1])} {
+		if b, err := io.ReadAll(c); len(b) != 0 {
+			t.Errorf("on a stopped listener: got %q, %v", b, err)
+		}
+	}
+	is("GET", all+second, "", 200, `.*"enabled":false}`)
+	is("POST", "/rest/v3/server/connectors/"+second+"/_start", "", 204, "")
+	mc = daemontest.DialAddr(t, d.Addrs()[1])
+	daemontest.Ask(t, mc, "mn\r\n", "MN\r\n")
+
+	// Nobody cuts himself off.
+	is("POST", all+"endpoint-default?action=stop", "", 409, "ISPN012501: Request to stop connector 'endpoint-default' attempted from the connector itself")
+	is("POST", all+"endpoint-default/ip-filter", `[{"type":"REJECT","cidr":"127.0.0.0/8"}]`, 409,
+		`ISPN012500: Reject rule 'IpSubnetFilterRule{rule=REJECT, cidr='127.0.0.0/8'}' matches request address '/127.0.0.1:\d+'`)
+	is("POST", all+"endpoint-default/ip-filter", `[{"type":"ACCEPT","cidr":"127.0.0.1/32"},{"type":"REJECT","cidr":"0.0.0.0/0"}]`, 204, "")
+	is("GET", all+"endpoint-default/ip-filter", "", 200, `\[{"type":"accept","from":"127.0.0.1/32"},{"type":"reject","from":"0.0.0.0/0"}\]`)
+	is("DELETE", all+"endpoint-default/ip-filter", "", 204, "")
+
+	for body, want := range map[string]string{
+		"": "ISPN012043: .*", `{"type":"REJECT","cidr":"10.0.0.0/8"}`: "ISPN012043: .*", `[{"type":"REJECT"}]`: `ISPN012044: Missing at least one argument in '\[type, cidr\]'`,
+		`[{"type":"NOPE","cidr":"10.0.0.0/8"}]`: `No enum constant .*\.NOPE`, `[{"type":"REJECT","cidr":"garbage"}]`: "want a range .*",
+		"[" + strings.Repeat(`{"type":"REJECT","cidr":"10.0.0.0/8"},`, 1024) + `{"type":"REJECT","cidr":"10.0.0.0/8"}]`: "more than 1024 rules",
+	} {
+		is("POST", all+second+"/ip-filter", body, 400, want)
+	}
+	is("GET", all+second+"/ip-filter", "", 200, allowed)
+
+	// Rules close those whom they refuse, and stay when the configuration is read again, unless it has others.
+	is("POST", all+second+"/ip-filter", `[{"type":"reject","cidr":"10.1.2.3/8"},{"type":"REJECT","cidr":"::ffff:192.0.2.0/120"}]`, 204, "")
+	is("GET", all+second+"/ip-filter", "", 200, `\[{"type":"reject","from":"10.0.0.0/8"},{"type":"reject","from":"192.0.2.0/24"}\]`)
+	daemontest.Ask(t, mc, "mn\r\n", "MN\r\n")
+	is("POST", all+second+"/ip-filter", `[{"type":"REJECT","cidr":"127.0.0.0/8"}]`, 204, "")
+	if b, err := io.ReadAll(mc); len(b) != 0 {
+		t.Errorf("refused by a new rule: got %q, %v", b, err)
+	}
+	if n := d.Counters().Expelled.Load(); n != 2 {
+		t.Errorf("counted %d that had to go, want 2", n)
+	}
+	again := "  event-loops: 1\n  listeners:\n    - {address: '127.0.0.1:0'}\n    - {address: '127.0.0.1:0', protocols: [memcached], allow: ['127.0.0.0/8'], deny: [%s]}\n" +
+		"    - {address: '127.0.0.1:0', protocols: [http]}\n"
+	d.Reload(daemontest.Configure(t, fmt.Sprintf(again, "'127.9.0.0/16'")))
+	is("GET", all+second+"/ip-filter", "", 200, `\[{"type":"reject","from":"127.0.0.0/8"}\]`)
+	d.Reload(daemontest.Configure(t, fmt.Sprintf(again, "")))
+	is("GET", all+second+"/ip-filter", "", 200, `\[{"type":"accept","from":"127.0.0.0/8"},{"type":"reject","from":"0.0.0.0/0"},{"type":"reject","from":"::/0"}\]`)
+}

@@ -204,12 +204,12 @@ func (h *Hub) expel(c *Conn) {
 	}
 }
 
-// Listener returns that of a connection; nil: there is no such connection any more.
-func (h *Hub) Listener(conn uint64) *Listener {
+// Where returns the listener of a connection, and its client's address; nil: there is no such connection any more.
+func (h *Hub) Where(conn uint64) (*Listener, netip.AddrPort) {
 	if c := h.find(conn); c != nil {
-		return c.l
+		return c.l, c.Remote()
 	}
-	return nil
+	return nil, netip.AddrPort{}
 }
 
 func addrPort(a net.Addr) netip.AddrPort {

@@ -58,6 +58,20 @@ type Policy struct {
 // SetPolicy makes p the listener's policy.
 func (l *Listener) SetPolicy(p Policy) { l.policy.Store(&p) }
 
+// Change has change make the policy another one. It may be called more than once, if others do the same.
+func (l *Listener) Change(change func(p *Policy)) {
+	for {
+		was := l.policy.Load()
+		var p Policy
+		if was != nil {
+			p = *was
+		}
+		if change(&p); l.policy.CompareAndSwap(was, &p) {
+			return
+		}
+	}
+}
+
 // Policy returns the policy, the zero one when none was set.
 func (l *Listener) Policy() Policy {
 	if p := l.policy.Load(); p != nil {

@@ -157,7 +157,28 @@ POST /rest/v2/server/ignored-caches/default        409
 GET /rest/v3/server/ignored-caches                 200
 DELETE /rest/v3/server/ignored-caches/none         404
 GET /rest/v2/server/connections                    501
-GET /rest/v2/server/connectors                     501
+GET /rest/v2/server/connectors                     200
+HEAD /rest/v2/server/connectors                    405
+GET /rest/v2/server/connectors/d                   200
+GET /rest/v2/server/connectors/none                404
+POST /rest/v2/server/connectors/d                  400
+POST /rest/v2/server/connectors/d?action=nope      400
+POST /rest/v2/server/connectors/d?action=start     204
+POST /rest/v2/server/connectors/d?action=stop      204
+POST /rest/v2/server/connectors/none?action=stop   404
+DELETE /rest/v2/server/connectors/d                405
+GET /rest/v2/server/connectors/d/ip-filter         200
+POST /rest/v2/server/connectors/d/ip-filter        400
+PUT /rest/v2/server/connectors/d/ip-filter         405
+DELETE /rest/v2/server/connectors/d/ip-filter      204
+GET /rest/v2/server/connectors/none/ip-filter      404
+GET /rest/v2/server/connectors/d/nope              404
+GET /rest/v3/server/connectors                     200
+GET /rest/v3/server/connectors/d                   200
+POST /rest/v3/server/connectors/d/_start           204
+POST /rest/v3/server/connectors/d/_stop            204
+GET /rest/v3/server/connectors/d/ip-filter         200
+DELETE /rest/v3/server/connectors/d/ip-filter      204
 GET /rest/v2/server/datasources                    200
 HEAD /rest/v2/server/datasources                   405
 POST /rest/v2/server/datasources/d                 400
@@ -312,7 +333,7 @@ func TestOpenAPI(t *testing.T) {
 				t.Errorf("%q is there twice", o.OperationID)
 			}
 			ids[o.OperationID] = true
-			at := strings.NewReplacer("{cache}", "default", "{key}", "k", "{attribute}", "memory.max-count", "{manager}", "x").Replace(path)
+			at := strings.NewReplacer("{cache}", "default", "{key}", "k", "{attribute}", "memory.max-count", "{manager}", "x", "{connector}", "d").Replace(path)
 			if path == "/metrics" {
 				continue // not among what these tests serve
 			}

@@ -17,7 +17,7 @@ func setup(env protocols.Env) prototest.Setup {
 	return func() prototest.Parts {
 		service := rest.New(rest.Options{
 			MaxContent: 100_000, AllowedHosts: []string{"cache.example.com"}, AllowedOrigins: []string{"https://app.example.com"},
-			Stop: func() {}, Log: quiet{},
+			Stop: func() {}, Log: quiet{}, Connectors: doors{},
 		})
 		return prototest.Parts{
 			Protocol: http1.New(http1.Options{Service: service}), Caches: gridtest.NewModel(gridtest.Options{}), Env: env,
@@ -30,6 +30,17 @@ type quiet struct{}
 
 func (quiet) Level() string             { return "INFO" }
 func (quiet) SetLevel(name string) bool { return name == "INFO" }
+
+// doors are one connector, d, which is another than requests come by.
+type doors struct{}
+
+func (doors) Names() []string { return []string{"d"} }
+func (doors) Find(name string) (rest.Connector, bool) {
+	return rest.Connector{Name: "d", Host: "192.0.2.1", Port: 11222}, name == "d"
+}
+func (doors) Open(string) error                        { return nil }
+func (doors) Close(string, uint64) error               { return nil }
+func (doors) Filter(string, []rest.Rule, uint64) error { return nil }
 
 // answers sends requests and returns what comes, without what is the same in every answer, and without CR.
 func answers(t testing.TB, requests string, env ...protocols.Env) string {

@@ -74,6 +74,11 @@ func (o *object) bool(name string, v bool) {
 	*o = strconv.AppendBool(*o, v)
 }
 
+func (o *object) null(name string) {
+	o.name(name)
+	*o = append(*o, "null"...)
+}
+
 // list appends an array of strings.
 func (o *object) list(name string, v []string) {
 	o.name(name)

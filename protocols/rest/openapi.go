@@ -19,7 +19,7 @@ type operation struct {
 	kind    string // media type of that answer's body; empty: there is none
 	query   string // names of parameters, separated by spaces
 	actions string // what the parameter action may be
-	body    string // what the request's body is: bytes, document or parts; empty: it has none
+	body    string // what the request's body is: bytes, document, parts or rules; empty: it has none
 	fields  string // header fields of the request that mean something
 }
 
@@ -81,6 +81,13 @@ var operations = []operation{
 	{verbs: "GET", path: "/rest/v3/server/ignored-caches", about: "The caches that are not to be used for now.", ok: 200, kind: jsonKind},
 	{verbs: "POST", path: "/rest/v3/server/ignored-caches/{cache}", about: "Have a cache refused to HTTP clients.", ok: 204},
 	{verbs: "DELETE", path: "/rest/v3/server/ignored-caches/{cache}", about: "Have a cache served again.", ok: 204},
+	{verbs: "GET", path: "/rest/v3/server/connectors", about: "The names of the listeners.", ok: 200, kind: jsonKind},
+	{verbs: "GET", path: "/rest/v3/server/connectors/{connector}", about: "What is known about a listener.", ok: 200, kind: jsonKind},
+	{verbs: "POST", path: "/rest/v3/server/connectors/{connector}/_start", about: "Have a listener let clients in.", ok: 204},
+	{verbs: "POST", path: "/rest/v3/server/connectors/{connector}/_stop", about: "Have a listener let nobody in.", ok: 204},
+	{verbs: "GET", path: "/rest/v3/server/connectors/{connector}/ip-filter", about: "Who may connect.", ok: 200, kind: jsonKind},
+	{verbs: "POST", path: "/rest/v3/server/connectors/{connector}/ip-filter", about: "Change who may connect.", ok: 204, body: "rules"},
+	{verbs: "DELETE", path: "/rest/v3/server/connectors/{connector}/ip-filter", about: "Let everybody connect.", ok: 204},
 	{verbs: "GET", path: "/rest/v3/server/datasources", about: "The data sources, of which there are none.", ok: 200, kind: jsonKind},
 	{verbs: "GET", path: "/rest/v3/logging/loggers", about: "From which level on is logged.", ok: 200, kind: jsonKind},
 	{verbs: "PUT", path: "/rest/v3/logging/loggers", about: "Change that level.", ok: 204, query: "level appender"},
@@ -122,6 +129,12 @@ var operations = []operation{
 	{verbs: "GET", path: "/rest/v2/server/ignored-caches", about: "The caches that are not to be used for now.", ok: 200, kind: jsonKind},
 	{verbs: "POST", path: "/rest/v2/server/ignored-caches/{cache}", about: "Have a cache refused to HTTP clients.", ok: 204},
 	{verbs: "DELETE", path: "/rest/v2/server/ignored-caches/{cache}", about: "Have a cache served again.", ok: 204},
+	{verbs: "GET", path: "/rest/v2/server/connectors", about: "The names of the listeners.", ok: 200, kind: jsonKind},
+	{verbs: "GET", path: "/rest/v2/server/connectors/{connector}", about: "What is known about a listener.", ok: 200, kind: jsonKind},
+	{verbs: "POST", path: "/rest/v2/server/connectors/{connector}", about: "Have a listener let clients in, or nobody.", ok: 204, actions: "start stop"},
+	{verbs: "GET", path: "/rest/v2/server/connectors/{connector}/ip-filter", about: "Who may connect.", ok: 200, kind: jsonKind},
+	{verbs: "POST", path: "/rest/v2/server/connectors/{connector}/ip-filter", about: "Change who may connect.", ok: 204, body: "rules"},
+	{verbs: "DELETE", path: "/rest/v2/server/connectors/{connector}/ip-filter", about: "Let everybody connect.", ok: 204},
 	{verbs: "GET", path: "/rest/v2/server/datasources", about: "The data sources, of which there are none.", ok: 200, kind: jsonKind},
 	{verbs: "GET", path: "/rest/v2/logging/loggers", about: "From which level on is logged.", ok: 200, kind: jsonKind},
 	{verbs: "PUT", path: "/rest/v2/logging/loggers", about: "Change that level.", ok: 204, query: "level appender"},
@@ -237,6 +250,10 @@ func (o *operation) document(verb string) m {
 		d["requestBody"] = m{"content": m{"application/octet-stream": m{}, "text/plain": m{}, "application/json": m{}}}
 	case "document":
 		d["requestBody"] = m{"content": m{"application/json": m{"schema": m{"type": "object"}}, "application/xml": m{}, "application/yaml": m{}}}
+	case "rules":
+		rule := m{"type": "object", "properties": m{"type": m{"type": "string", "enum": []string{"ACCEPT", "REJECT"}}, "cidr": m{"type": "string"}},
+			"required": []string{"type", "cidr"}}
+		d["requestBody"] = m{"content": m{"application/json": m{"schema": m{"type": "array", "items": rule}}}}
 	case "parts":
 		d["requestBody"] = m{"content": m{"multipart/form-data": m{"schema": m{"type": "object", "properties": m{
 			"one": m{"type": "string"}, "other": m{"type": "string"},

@@ -27,6 +27,8 @@ type Options struct {
 	Stop    func()                                         // asks for an orderly end of the process, and does not wait; nil: nobody may
 	Log     Log                                            // nil: nothing is known of it
 
+	Connectors Connectors // nil: nothing is known of them
+
 	AllowedHosts   []string // names, without ports, that a local listener answers to beside those of this machine
 	AllowedOrigins []string // whose pages may use the server, such as https://app.example.com
 	CORS           []CORS   // what others may do; the first that names an origin decides

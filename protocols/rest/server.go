@@ -201,8 +201,10 @@ func (x *Exchange) server(sub [][]byte) {
 		if x.offers(action, "POST", "DELETE") && x.mayAdmin() {
 			x.ignore(string(sub[1]), x.meth == mPost)
 		}
+	case part(sub, 0) == "connectors":
+		x.connectors(sub[1:], action)
 	case slices.Contains([]string{
-		"config", "env", "memory", "threads", "report", "overview-report", "connections", "connectors", "caches",
+		"config", "env", "memory", "threads", "report", "overview-report", "connections", "caches",
 	}, part(sub, 0)):
 		if x.meth == mGet || x.meth == mHead || x.mayAdmin() {
 			x.notYet("this part of the server")

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -161,17 +162,16 @@ func serve(cmd *cobra.Command, version string) error {
 		why.Msg("stopping")
 		notify("STOPPING=1")
 		d.logCounters()
-		defer d.Close()
-		if stop(d, signals) && c.WarmRestart != "" {
+		ctx, cancel := hurry(signals)
+		defer cancel()
+		return d.Leave(ctx, c.WarmRestart, func() {
 			notify(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", saveTimeout.Microseconds()))
-			return d.Freeze(c.WarmRestart)
-		}
-		return nil
+		})
 	}
 	for {
 		select {
 		case err := <-d.failed:
-			return err
+			return errors.Join(err, leave(log.Error().Err(err)))
 		case <-d.asked:
 			return leave(log.Info().Str("asked", "by HTTP"))
 		case sig := <-signals:
@@ -215,11 +215,10 @@ func reload(cmd *cobra.Command, m conf.Machine, old *conf.Config, d *Daemon, log
 	return c
 }
 
-// stop ends d in bounded time; a second signal ends it at once, but for SIGHUP, which service managers send behind a SIGTERM to
-// tell shells.
-func stop(d *Daemon, signals <-chan os.Signal) (orderly bool) {
+// hurry returns what bounds an orderly stop: stopTimeout, or a second signal, which is to end at once. SIGHUP is none: service
+// managers send it behind a SIGTERM to tell shells.
+func hurry(signals <-chan os.Signal) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
-	defer cancel()
 	go func() {
 		for {
 			select {
@@ -232,11 +231,7 @@ func stop(d *Daemon, signals <-chan os.Signal) (orderly bool) {
 			}
 		}
 	}()
-	if err := d.Stop(ctx); err != nil {
-		d.log.Warn().Err(err).Msg("stopped while connections were still busy; they were cut")
-		return false
-	}
-	return true
+	return ctx, cancel
 }
 
 // notify tells systemd about the daemon's state, where systemd asked for it.

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -65,6 +66,24 @@ func syncDir(path string) {
 		_ = dir.Sync()
 		_ = dir.Close()
 	}
+}
+
+// Leave stops the daemon, saves its entries in the file warm, unless that is empty, and closes. What is still busy when the time
+// of ctx is over is cut, and the entries are saved all the same: nobody is told of a write any more. When ctx is cancelled nothing
+// is saved. saving is called before that, which may take long.
+func (d *Daemon) Leave(ctx context.Context, warm string, saving func()) error {
+	defer d.Close()
+	if err := d.Stop(ctx); err != nil {
+		d.log.Warn().Err(err).Msg("stopped while connections were still busy; they were cut")
+		if errors.Is(err, context.Canceled) {
+			return nil
+		}
+	}
+	if warm == "" {
+		return nil
+	}
+	saving()
+	return d.Freeze(warm)
 }
 
 // Freeze leaves all entries in the file for the next process. It is called when nobody is served any more. On an error

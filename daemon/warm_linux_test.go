@@ -1,12 +1,17 @@
 package daemon_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/rs/zerolog"
+
+	"github.com/latticed/latticed/daemon"
 	"github.com/latticed/latticed/daemon/daemontest"
 )
 
@@ -37,5 +42,48 @@ func TestFreezeOnAFullDisk(t *testing.T) {
 	}
 	if b, err := os.ReadFile(path); !strings.HasPrefix(string(b), "latticed saved") {
 		t.Errorf("the file: got %.20q, %v", b, err)
+	}
+}
+
+// A request that waits for a disk that is stuck does not end with its connection. The entries are saved all the same.
+func TestLeaveWhileTheDiskIsStuck(t *testing.T) {
+	dir := t.TempDir()
+	file, stuck := dir+"/entries", dir+"/data/caches.json.tmp"
+	yaml := daemontest.AnyPort + "  data-dir: " + dir + "/data\n  warm-restart: " + file + "\n"
+	start := func() *daemon.Daemon {
+		t.Helper()
+		d, err := daemon.Start(daemon.Options{Config: daemontest.Configure(t, yaml), Version: "test", Log: zerolog.Nop()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	d := start()
+	daemontest.Ask(t, daemontest.Dial(t, d), "set k 0 0 1\r\na\r\n", "STORED\r\n")
+	if err := syscall.Mkfifo(stuck, 0o600); err != nil { // who opens it waits for who reads
+		t.Fatal(err)
+	}
+	c := daemontest.Dial(t, d)
+	if _, err := c.Write([]byte("POST /rest/v2/caches/c HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	daemontest.Eventually(t, "the request waits", func() bool { return d.Counters().Streams.Load() == 1 })
+	over, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+	defer cancel()
+	saving := false
+	if err := d.Leave(over, file, func() { saving = true }); err != nil || !saving {
+		t.Fatalf("got %v, saving %v", err, saving)
+	}
+	if f, err := os.OpenFile(stuck, os.O_RDONLY|syscall.O_NONBLOCK, 0); err != nil { // the disk is back
+		t.Error(err)
+	} else {
+		f.Close()
+	}
+	d = start()
+	daemontest.Ask(t, daemontest.Dial(t, d), "get k\r\n", "VALUE k 0 1\r\na\r\nEND\r\n")
+	now, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := d.Leave(now, file, func() { t.Error("saves entries, but was to end at once") }); err != nil {
+		t.Error(err)
 	}
 }

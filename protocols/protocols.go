@@ -39,7 +39,7 @@ type Protocol interface {
 type Env struct {
 	Conn   uint64 // connection id, never reused: access log, late answers
 	Caches grid.Caches
-	Waker  Waker // this connection's
+	Owner  Owner // nil only in tests
 	Remote netip.AddrPort
 	TLS    bool
 	Local  bool // the listener is reachable from this machine alone: a loopback address or a Unix socket
@@ -47,6 +47,13 @@ type Env struct {
 	// Trusts tells whether an address is that of a proxy whose word on who asks is taken; nil: none is.
 	Trusts func(netip.Addr) bool
 	Limits Limits
+}
+
+// Describe is Owner's, where there is one.
+func (e *Env) Describe(protocol, client string) {
+	if e.Owner != nil {
+		e.Owner.Describe(protocol, client)
+	}
 }
 
 // Limits bound what one connection may have outstanding.
@@ -59,6 +66,14 @@ var DefaultLimits = Limits{Held: 256}
 
 // Waker asks for a Step without input. Any goroutine, never blocks, calls coalesce.
 type Waker interface{ Wake() }
+
+// Owner is a connection as its session sees it.
+type Owner interface {
+	Waker
+	// Describe says, for those who look at connections, what is spoken, with its version if it has one, and what the client says
+	// that it is, if it does. It is called within a Step. Whoever has nothing to say does not call it.
+	Describe(protocol, client string)
+}
 
 // Turn is all a session sees in one Step. It and everything in it is the driver's, and may be another driver's next
 // time: nothing of it is kept, except a late Body, which becomes the session's.

@@ -204,6 +204,9 @@ func (c *Conn) Wake() {
 	}
 }
 
+// Describe implements protocols.Owner.
+func (c *Conn) Describe(string, string) {}
+
 // Kill has the driver close the connection. False: that was asked for before.
 func (c *Conn) Kill() bool {
 	c.mu.Lock()

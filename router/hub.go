@@ -177,7 +177,7 @@ func (h *Hub) Admit(l *Listener, remote, local net.Addr) (c *Conn, say string, o
 	c.Env = protocols.Env{
 		Conn: id, Caches: h.Caches, Remote: addr, Local: l.Local, Admin: l.Admin, Trusts: l.Trusts, Limits: protocols.DefaultLimits,
 	}
-	c.Env.Waker = c
+	c.Env.Owner = c
 	c.Session = open(l, c)
 	p := h.part(id)
 	p.mu.Lock()

@@ -82,7 +82,7 @@ type lent struct {
 	out   []byte
 }
 
-// mailbox is the grid.Late of the connection, and its Waker.
+// mailbox is the grid.Late of the connection, and its Owner.
 type mailbox struct {
 	list  []protocols.Answer
 	woken bool
@@ -95,9 +95,10 @@ func (m *mailbox) Answer(_ uint64, seq uint32, r *grid.Result) {
 }
 func (m *mailbox) Wake(uint64) { m.woken = true }
 
-type waker struct{ m *mailbox }
+type owner struct{ m *mailbox }
 
-func (w waker) Wake() { w.m.woken = true }
+func (o owner) Wake()                   { o.m.woken = true }
+func (o owner) Describe(string, string) {}
 
 // Dial opens a session, which is closed when the test ends.
 func (s Setup) Dial(t testing.TB, h How) *Conn {
@@ -120,7 +121,7 @@ func (s Setup) Dial(t testing.TB, h How) *Conn {
 		c.sets[i] = lent{batch: grid.NewBatch(h.Room), out: make([]byte, 0, h.Room)}
 	}
 	env := c.parts.Env
-	env.Conn, env.Caches, env.Waker, env.Limits = 1, c.spy, waker{&c.box}, limits
+	env.Conn, env.Caches, env.Owner, env.Limits = 1, c.spy, owner{&c.box}, limits
 	c.sess = c.parts.Protocol.Open(&env)
 	t.Cleanup(c.Close)
 	return c

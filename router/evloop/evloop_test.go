@@ -249,7 +249,7 @@ func TestLateAnswers(t *testing.T) {
 	var b body
 	f.hub.Answer(env.Conn, 2, &grid.Result{Body: &b})
 	f.hub.Wake(env.Conn)
-	env.Waker.Wake()
+	env.Owner.Wake()
 	if got := f.hub.LateDropped.Load(); got != 1 || b.closed.Load() != 1 {
 		t.Errorf("dropped %d answers and closed %d bodies, want 1 and 1", got, b.closed.Load())
 	}
@@ -356,7 +356,7 @@ func TestWakesCoalesce(t *testing.T) {
 	for range 4 {
 		wakers.Go(func() {
 			for range 10000 {
-				env.Waker.Wake()
+				env.Owner.Wake()
 			}
 		})
 	}

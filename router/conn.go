@@ -1,11 +1,14 @@
 package router
 
 import (
+	"crypto/tls"
 	"math"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"unique"
 
 	"github.com/latticed/latticed/grid"
 	"github.com/latticed/latticed/protocols"
@@ -19,6 +22,7 @@ type Conn struct {
 	Held    int32        // answers outstanding, as of the last Step; the driver's
 	kept    uint32       // bytes that the session keeps, likewise
 	Last    atomic.Int64 // when it was last stepped, ms
+	created int64        // ms
 
 	hub      *Hub
 	l        *Listener
@@ -33,6 +37,7 @@ type Conn struct {
 	woken  bool
 	killed bool
 	driver Driver
+	about  unique.Handle[About] // zero: nothing is known
 
 	before, after *Conn // in a list of Hub; with the two below guarded by Hub.mu
 	in            listed
@@ -204,8 +209,41 @@ func (c *Conn) Wake() {
 	}
 }
 
+// About is what is known of a connection beside its addresses. Connections of which the same is known share it.
+type About struct {
+	Protocol, Client string // as protocols.Owner has them
+	TLS, Suite       uint16 // as crypto/tls has them; 0: none
+	ALPN             string
+}
+
+// maxClient bounds what is kept of what a client says that it is, in bytes.
+const maxClient = 128
+
 // Describe implements protocols.Owner.
-func (c *Conn) Describe(string, string) {}
+func (c *Conn) Describe(protocol, client string) {
+	client = strings.ToValidUTF8(client[:min(len(client), maxClient)], "")
+	c.learn(func(a *About) { a.Protocol, a.Client = protocol, client })
+}
+
+// secured says that a handshake has succeeded.
+func (c *Conn) secured(state *tls.ConnectionState) {
+	c.learn(func(a *About) { a.TLS, a.Suite, a.ALPN = state.Version, state.CipherSuite, state.NegotiatedProtocol })
+}
+
+func (c *Conn) learn(change func(a *About)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	a := c.known()
+	change(&a)
+	c.about = unique.Make(a)
+}
+
+func (c *Conn) known() (a About) {
+	if c.about != (unique.Handle[About]{}) {
+		a = c.about.Value()
+	}
+	return a
+}
 
 // Kill has the driver close the connection. False: that was asked for before.
 func (c *Conn) Kill() bool {

@@ -148,8 +148,9 @@ func (h *Hub) Admit(l *Listener, remote, local net.Addr) (c *Conn, say string, o
 		h.Refused.Add(1)
 		return nil, "", false
 	}
-	c = &Conn{hub: h, l: l, Local: local}
-	c.Last.Store(h.Clock.Now().Wall)
+	now := h.Clock.Now().Wall
+	c = &Conn{hub: h, l: l, Local: local, created: now}
+	c.Last.Store(now)
 	h.mu.Lock()
 	var victim *Conn
 	if h.listed >= h.MaxConns {
@@ -355,6 +356,37 @@ func (h *Hub) Sweep() {
 			c.Wake() // its session knows what to say
 		}
 	})
+}
+
+// Row is a connection as others than its driver see it.
+type Row struct {
+	ID      uint64
+	Created int64 // ms
+	Remote  netip.AddrPort
+	Local   net.Addr
+	About   About
+}
+
+// IDs appends the connections that are in one part of the table, counted from 0. more: there is another part.
+func (h *Hub) IDs(part int, ids []uint64) (_ []uint64, more bool) {
+	p := &h.table[part]
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	for id := range p.conns {
+		ids = append(ids, id)
+	}
+	return ids, part+1 < parts
+}
+
+// Row returns a connection; false: it is not there any more.
+func (h *Hub) Row(id uint64) (Row, bool) {
+	c := h.find(id)
+	if c == nil {
+		return Row{}, false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return Row{ID: id, Created: c.created, Remote: c.Env.Remote, Local: c.Local, About: c.known()}, true
 }
 
 // Each calls f for every connection, in no order. f may not close connections itself, nor block.

@@ -2,8 +2,10 @@ package router
 
 import (
 	"bytes"
+	"crypto/tls"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/latticed/latticed/grid"
@@ -68,6 +70,46 @@ func TestExpel(t *testing.T) {
 	l.SetOpen(true)
 	if again := admit(l, 10, 0, 0, 1); again == nil || again.killed != 0 {
 		t.Error("a listener that lets in again does not")
+	}
+}
+
+// TestRows lists connections of which more or less is known.
+func TestRows(t *testing.T) {
+	clock := &hand{ms: 5}
+	h := NewHub(Options{Clock: clock, MaxConns: 1000})
+	l := &Listener{Protocols: []protocols.Protocol{picky{}}}
+	for i := range 200 {
+		clock.ms++
+		c, _, _ := h.Admit(l, &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: i}, from)
+		switch i {
+		case 7:
+			c.secured(&tls.ConnectionState{Version: tls.VersionTLS13, CipherSuite: tls.TLS_AES_128_GCM_SHA256, NegotiatedProtocol: "h2"})
+			c.Describe("p/1", strings.Repeat("c", 127)+"\u00fcc")
+		case 8:
+			h.Leave(c)
+		}
+	}
+	seen := map[uint64]Row{}
+	for part, more := 0, true; more; part++ {
+		var ids []uint64
+		for ids, more = h.IDs(part, nil); len(ids) > 0; ids = ids[1:] {
+			if r, ok := h.Row(ids[0]); ok {
+				seen[r.ID] = r
+			}
+		}
+	}
+	if _, left := seen[9]; len(seen) != 199 || left {
+		t.Errorf("got %d rows, want 199", len(seen))
+	}
+	about := About{Protocol: "p/1", Client: strings.Repeat("c", 127), TLS: tls.VersionTLS13, Suite: tls.TLS_AES_128_GCM_SHA256, ALPN: "h2"}
+	if got, want := seen[8], (Row{8, 13, netip.MustParseAddrPort("10.0.0.1:7"), from, about}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if got := seen[1].About; got != (About{}) {
+		t.Errorf("of one that said nothing: got %+v", got)
+	}
+	if _, there := h.Row(9); there {
+		t.Error("one that left is there")
 	}
 }
 

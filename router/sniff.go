@@ -47,6 +47,7 @@ func (s *encrypted) Step(t *protocols.Turn) protocols.Progress {
 			s.c.Settle(FirstBytes)
 			s.c.hub.shook(s.c)
 			s.c.Env.TLS = true
+			s.c.secured(&state)
 			if p := s.l.ALPN[state.NegotiatedProtocol]; p != nil {
 				return p.Open(&s.c.Env)
 			}

@@ -148,6 +148,9 @@ func (h *Hub) Admit(l *Listener, remote, local net.Addr) (c *Conn, say string, o
 		h.Refused.Add(1)
 		return nil, "", false
 	}
+	if _, unix := local.(*net.UnixAddr); unix && l.Net != nil {
+		local = l.Net.Addr() // that of the connection is its driver's: gnet writes a name of its own into it
+	}
 	now := h.Clock.Now().Wall
 	c = &Conn{hub: h, l: l, Local: local, created: now}
 	c.Last.Store(now)

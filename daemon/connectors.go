@@ -1,9 +1,11 @@
 package daemon
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 
 	"github.com/latticed/latticed/daemon/catalog"
 	"github.com/latticed/latticed/protocols"
@@ -23,6 +25,37 @@ func (c connectors) name(i int) string {
 		return "endpoint-default"
 	}
 	return "endpoint-" + listenAddress(c.d.listeners[i].Net.Addr())
+}
+
+// connections implements rest.Connections.
+type connections struct{ hub *router.Hub }
+
+// IDs implements rest.Connections.
+func (c connections) IDs(part int, ids []uint64) ([]uint64, bool) { return c.hub.IDs(part, ids) }
+
+// Find implements rest.Connections.
+func (c connections) Find(id uint64) (rest.Connection, bool) {
+	r, there := c.hub.Row(id)
+	k := rest.Connection{Created: r.Created, Protocol: r.About.Protocol, Client: r.About.Client, ALPN: r.About.ALPN}
+	if r.Local != nil {
+		k.Local = javaAddress(listenAddress(r.Local))
+	}
+	if r.Remote.IsValid() {
+		k.Remote = javaAddress(r.Remote.String())
+	}
+	if r.About.TLS != 0 {
+		k.TLS, k.Suite = true, tls.CipherSuiteName(r.About.Suite)
+		k.Version = strings.Replace(tls.VersionName(r.About.TLS), "TLS ", "TLSv", 1)
+	}
+	return k, there
+}
+
+// javaAddress writes an address as Java does: the slash is behind the name, of which there is none.
+func javaAddress(a string) string {
+	if strings.HasPrefix(a, "unix:") {
+		return a
+	}
+	return "/" + a
 }
 
 // Names implements rest.Connectors.

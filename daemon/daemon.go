@@ -132,7 +132,8 @@ func Start(o Options) (_ *Daemon, err error) {
 	seen := &observer{d: d, c: c, mc: memcached.New(options)}
 	seen.hostName, _ = os.Hostname()
 	seen.service = rest.New(rest.Options{
-		Host: seen.host, Stop: d.ask, Log: o.Level, Connectors: connectors{d, c.EventLoops}, Catalog: d.catalog, Metrics: admin.NewMetrics(seen.snapshot).Gather,
+		Host: seen.host, Stop: d.ask, Log: o.Level, Catalog: d.catalog, Metrics: admin.NewMetrics(seen.snapshot).Gather,
+		Connectors: connectors{d, c.EventLoops}, Connections: connections{d.hub},
 		MaxCollect: max(int(parts.buffers/2), 2*int(c.HTTP.MaxContent)),
 		MaxContent: int(c.HTTP.MaxContent), AllowedHosts: c.HTTP.AllowedHosts, AllowedOrigins: c.HTTP.AllowedOrigins, CORS: corsRules(c),
 	})

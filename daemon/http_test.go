@@ -10,9 +10,11 @@ import (
 	"net"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/latticed/latticed/daemon"
 	"github.com/latticed/latticed/daemon/daemontest"
@@ -382,4 +384,72 @@ func TestConnectors(t *testing.T) {
 	is("GET", all+second+"/ip-filter", "", 200, `\[{"type":"reject","from":"127.0.0.0/8"}\]`)
 	d.Reload(daemontest.Configure(t, fmt.Sprintf(again, "")))
 	is("GET", all+second+"/ip-filter", "", 200, `\[{"type":"accept","from":"127.0.0.0/8"},{"type":"reject","from":"0.0.0.0/0"},{"type":"reject","from":"::/0"}\]`)
+}
+
+// TestConnections lists who is connected, by whatever protocol, and what is known of each.
+func TestConnections(t *testing.T) {
+	socket := t.TempDir() + "/s"
+	d := daemontest.Boot(t, "  tls: {self-signed: true}\n  listeners: [{address: '127.0.0.1:0'}, {address: 'unix:"+socket+"'}]\n")
+	mc, local, silent := daemontest.Dial(t, d), daemontest.DialAddr(t, d.Addrs()[1]), daemontest.Dial(t, d)
+	daemontest.Ask(t, mc, "mn\r\n", "MN\r\n")
+	daemontest.Ask(t, local, "GET /health/live HTTP/1.1\r\nHost: localhost\r\nUser-Agent: tool/1.0 (\xff"+strings.Repeat("x", 200)+")\r\n\r\n", "HTTP/1.1 200 OK\r\n")
+	secret, err := tls.Dial("tcp", d.Addrs()[0].String(), &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer secret.Close()
+	daemontest.Ask(t, secret, "mn\r\n", "MN\r\n")
+	tr := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, Protocols: new(http.Protocols)}
+	tr.Protocols.SetHTTP2(true)
+	defer tr.CloseIdleConnections()
+	r, err := http.NewRequest("GET", "https://"+d.Addrs()[0].String()+"/rest/v3/server/connections", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	daemontest.Eventually(t, "four connections", func() bool { return d.Counters().Conns.Load() == 4 })
+	a, err := (&http.Client{Transport: tr}).Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Body.Close()
+	body, err := io.ReadAll(a.Body)
+	if err != nil || a.StatusCode != 200 {
+		t.Fatalf("got %d, %v", a.StatusCode, err)
+	}
+	var list []map[string]any
+	if err := json.Unmarshal(body, &list); err != nil || len(list) != 5 {
+		t.Fatalf("got %s, %v, want 5 connections", body, err)
+	}
+	port := "/" + d.Addrs()[0].String()
+	for what, want := range map[string]map[string]any{
+		"/" + mc.LocalAddr().String():     {"protocol-version": "memcached", "client-library": nil, "local-address": port},
+		"/" + silent.LocalAddr().String(): {"protocol-version": nil, "client-library": nil, "local-address": port},
+		"/" + secret.LocalAddr().String(): {"protocol-version": "memcached", "ssl-application-protocol": "http/1.1", "ssl-protocol": "TLSv1.2",
+			"ssl-cipher-suite": tls.CipherSuiteName(secret.ConnectionState().CipherSuite)},
+		"h2":   {"protocol-version": "HTTP/2", "client-library": "Go-http-client/2.0", "ssl-application-protocol": "h2", "ssl-protocol": "TLSv1.3"},
+		"unix": {"remote-address": nil, "local-address": "unix:" + socket, "protocol-version": "HTTP/1.1", "client-library": "tool/1.0 (" + strings.Repeat("x", 117)},
+	} {
+		i := slices.IndexFunc(list, func(c map[string]any) bool {
+			switch what {
+			case "h2":
+				return c["protocol-version"] == "HTTP/2"
+			case "unix":
+				return c["remote-address"] == nil
+			}
+			return c["remote-address"] == what
+		})
+		if i < 0 {
+			t.Errorf("%s is not among %s", what, body)
+			continue
+		}
+		c := list[i]
+		for name, v := range want {
+			if c[name] != v {
+				t.Errorf("%s: %s: got %v, want %v", what, name, c[name], v)
+			}
+		}
+		if _, err := time.Parse(time.RFC3339Nano, fmt.Sprint(c["created"])); err != nil || c["server-node-name"] != "local" || c["principal"] != nil || len(c) < 10 {
+			t.Errorf("%s: got %v, %v", what, c, err)
+		}
+	}
 }

@@ -92,7 +92,7 @@ func (p *Protocol) Sniff(prefix []byte) protocols.Match {
 
 // Open implements protocols.Protocol.
 func (p *Protocol) Open(env *protocols.Env) protocols.Session {
-	return &session{p: p, peer: rest.Peer{Env: env}}
+	return &session{p: p, peer: rest.Peer{Env: env, Speaks: "HTTP/1.1"}}
 }
 
 // session is one connection. An idle one owns no message.

@@ -10,7 +10,9 @@ import (
 	"testing"
 
 	"github.com/latticed/latticed/protocols"
+	"github.com/latticed/latticed/protocols/http1"
 	"github.com/latticed/latticed/protocols/prototest"
+	"github.com/latticed/latticed/protocols/rest"
 )
 
 // resources are the paths of Infinispan's REST interface, and what each answers here: 501 is "not yet", with a
@@ -156,7 +158,11 @@ DELETE /rest/v2/server/ignored-caches/none         404
 POST /rest/v2/server/ignored-caches/default        409
 GET /rest/v3/server/ignored-caches                 200
 DELETE /rest/v3/server/ignored-caches/none         404
-GET /rest/v2/server/connections                    501
+GET /rest/v2/server/connections                    200
+GET /rest/v2/server/connections?global=true        200
+POST /rest/v2/server/connections                   405
+GET /rest/v2/server/connections/1                  404
+GET /rest/v3/server/connections                    200
 GET /rest/v2/server/connectors                     200
 HEAD /rest/v2/server/connectors                    405
 GET /rest/v2/server/connectors/d                   200
@@ -421,5 +427,20 @@ func TestLongListing(t *testing.T) {
 		if !strings.Contains(got, "\n\n3000HTTP/1.1 200") {
 			t.Errorf("%+v: got no size of 3000", h)
 		}
+	}
+}
+
+// A listing of many connections comes in parts and is one JSON array, without those that left meanwhile.
+func TestManyConnections(t *testing.T) {
+	got := bare(prototest.Setup(func() prototest.Parts {
+		parts := setup(protocols.Env{Admin: true})()
+		parts.Protocol = http1.New(http1.Options{Service: rest.New(rest.Options{Connections: crowd(3000)})})
+		return parts
+	}).Drive(t, []byte("GET /rest/v2/server/connections HTTP/1.1\r\nHost: a\r\n\r\n"), prototest.How{Room: 1000}).Out)
+	_, body, _ := strings.Cut(got, "\n\n")
+	_, body, _ = strings.Cut(body, "\n")
+	var list []struct{ ID int }
+	if err := json.Unmarshal([]byte(strings.TrimSuffix(chunkLine.ReplaceAllString(body, ""), "\n0\n\n")), &list); err != nil || len(list) != 2999 {
+		t.Errorf("got %d connections, %v, in %.300q", len(list), err, got)
 	}
 }

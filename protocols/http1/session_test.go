@@ -17,7 +17,7 @@ func setup(env protocols.Env) prototest.Setup {
 	return func() prototest.Parts {
 		service := rest.New(rest.Options{
 			MaxContent: 100_000, AllowedHosts: []string{"cache.example.com"}, AllowedOrigins: []string{"https://app.example.com"},
-			Stop: func() {}, Log: quiet{}, Connectors: doors{},
+			Stop: func() {}, Log: quiet{}, Connectors: doors{}, Connections: crowd(2),
 		})
 		return prototest.Parts{
 			Protocol: http1.New(http1.Options{Service: service}), Caches: gridtest.NewModel(gridtest.Options{}), Env: env,
@@ -41,6 +41,19 @@ func (doors) Find(name string) (rest.Connector, bool) {
 func (doors) Open(string) error                        { return nil }
 func (doors) Close(string, uint64) error               { return nil }
 func (doors) Filter(string, []rest.Rule, uint64) error { return nil }
+
+// crowd is as many connections, in three parts, of which one has gone.
+type crowd uint64
+
+func (c crowd) IDs(part int, ids []uint64) ([]uint64, bool) {
+	for id := uint64(part); part < 2 && id < uint64(c); id += 2 {
+		ids = append(ids, id)
+	}
+	return ids, part < 2
+}
+func (c crowd) Find(id uint64) (rest.Connection, bool) {
+	return rest.Connection{Created: int64(id), Client: "x"}, id != 1
+}
 
 // answers sends requests and returns what comes, without what is the same in every answer, and without CR.
 func answers(t testing.TB, requests string, env ...protocols.Env) string {

@@ -104,7 +104,7 @@ func (p *Protocol) OpenUpgraded(env *protocols.Env, settings []byte, req *fastht
 
 func (p *Protocol) open(env *protocols.Env) *session {
 	s := &session{
-		p: p, peer: rest.Peer{Env: env}, preface: Preface,
+		p: p, peer: rest.Peer{Env: env, Speaks: "HTTP/2"}, preface: Preface,
 		sendFrame: maxFrame, sendFirst: firstWindow, send: firstWindow, recv: connWindow,
 	}
 	s.dec = hpack.NewDecoder(tableMax, s.field)

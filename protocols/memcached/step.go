@@ -80,6 +80,7 @@ func (s *session) Step(pt *protocols.Turn) protocols.Progress {
 			return protocols.Progress{Next: protocols.Close}
 		}
 		s.cache = c
+		s.env.Describe(s.p.Name(), "")
 	}
 	l := s.p.loop(pt.Loop)
 	t := l.turn.Swap(nil)

@@ -33,6 +33,10 @@ const (
 
 // admit decides whether the request may be looked at. False: x is answered.
 func (x *Exchange) admit() bool {
+	if p := x.peer; !p.known {
+		p.known = true
+		p.Env.Describe(p.Speaks, string(x.Req.UserAgent()))
+	}
 	if x.has&(1<<fUserAgent) != 0 && bytes.HasPrefix(x.Req.UserAgent(), []byte("Mozilla")) {
 		x.Res.Set("X-Frame-Options", "sameorigin")
 		x.Res.Set("X-XSS-Protection", "1; mode=block")

@@ -27,7 +27,8 @@ type Options struct {
 	Stop    func()                                         // asks for an orderly end of the process, and does not wait; nil: nobody may
 	Log     Log                                            // nil: nothing is known of it
 
-	Connectors Connectors // nil: nothing is known of them
+	Connectors  Connectors  // nil: nothing is known of them
+	Connections Connections // likewise
 
 	AllowedHosts   []string // names, without ports, that a local listener answers to beside those of this machine
 	AllowedOrigins []string // whose pages may use the server, such as https://app.example.com
@@ -155,7 +156,9 @@ func (s *Service) Date(ms int64) []byte {
 
 // Peer is what the exchanges of one connection have in common. A framing keeps one for each connection.
 type Peer struct {
-	Env *protocols.Env
+	Env    *protocols.Env
+	Speaks string // HTTP, with its version
+	known  bool   // the connection is described
 
 	host    string // a name of this machine, or an allowed one, that was asked for: the first one is kept
 	name    string // what cache was asked for by: the last one used is kept

@@ -201,10 +201,14 @@ func (x *Exchange) server(sub [][]byte) {
 		if x.offers(action, "POST", "DELETE") && x.mayAdmin() {
 			x.ignore(string(sub[1]), x.meth == mPost)
 		}
+	case part(sub, 0) == "connections" && len(sub) == 1:
+		if x.offers(action, "GET") && x.mayAdmin() {
+			x.connections()
+		}
 	case part(sub, 0) == "connectors":
 		x.connectors(sub[1:], action)
 	case slices.Contains([]string{
-		"config", "env", "memory", "threads", "report", "overview-report", "connections", "caches",
+		"config", "env", "memory", "threads", "report", "overview-report", "caches",
 	}, part(sub, 0)):
 		if x.meth == mGet || x.meth == mHead || x.mayAdmin() {
 			x.notYet("this part of the server")

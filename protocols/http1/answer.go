@@ -6,6 +6,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/latticed/latticed/grid"
 	"github.com/latticed/latticed/protocols"
 	"github.com/latticed/latticed/protocols/rest"
 )
@@ -29,7 +30,7 @@ func (w *work) send() (next protocols.Next, done bool) {
 		if m.State != rest.Ready {
 			break
 		}
-		if !m.begun || m.Length < 0 {
+		if !m.begun || m.Length < 0 || len(m.Body) > 0 {
 			if len(w.Out) >= w.Room {
 				next, done = protocols.Flush, true
 				break
@@ -46,6 +47,9 @@ func (w *work) send() (next protocols.Next, done bool) {
 				w.end(m)
 			} else if m.Partial {
 				m.Resume()
+				break
+			} else if len(m.Body) > 0 {
+				next, done = protocols.Flush, true
 				break
 			}
 		}
@@ -82,14 +86,22 @@ func (w *work) send() (next protocols.Next, done bool) {
 // versions are what the access log calls the protocol.
 var versions = [2]string{"HTTP/1.0", "HTTP/1.1"}
 
-// sendBody writes the body of an answer, or a part of it.
+// sendBody writes the body of an answer, or a part of it. What is left in m.Body comes when that is written: many may share a
+// large one, and each client that does not read would have it copied.
 func (w *work) sendBody(m *message) {
-	m.Sent += len(m.Body)
 	if m.Length >= 0 || m.minor == 0 {
-		w.Out = append(w.Out, m.Body...)
-		m.Body = nil
+		n := len(m.Body)
+		if m.Length >= 0 { // others come in parts anyway
+			n = min(n, max(w.Room, grid.StreamMin))
+		}
+		m.Sent += n
+		w.Out = append(w.Out, m.Body[:n]...)
+		if m.Body = m.Body[n:]; len(m.Body) == 0 {
+			m.Body = nil
+		}
 		return
 	}
+	m.Sent += len(m.Body)
 	if len(m.Body) > 0 {
 		w.Out = strconv.AppendInt(w.Out, int64(len(m.Body)), 16)
 		w.Out = append(w.Out, '\r', '\n')

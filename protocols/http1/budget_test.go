@@ -149,3 +149,63 @@ func TestNothingBehindTheLastAnswer(t *testing.T) {
 		t.Errorf("%d answers to GET in %d bytes", n, len(got))
 	}
 }
+
+// However large the metrics are, each who is sent them has a part of them copied at a time, and only so many of them are kept for
+// those who are slow.
+func TestMetricsAreNotCopied(t *testing.T) {
+	const room = 32 << 10
+	made := 0
+	service := rest.New(rest.Options{Metrics: func(accept string) ([]byte, string) {
+		made++
+		return []byte(strings.Repeat("# of which there is much for "+accept+"\n", 100_000)), "text/plain"
+	}})
+	step := func(s protocols.Session, in string) ([]byte, bool) {
+		t.Helper()
+		turn := protocols.Turn{In: []byte(in), Room: room, Now: prototest.Now, Batch: grid.NewBatch(room), Loop: protocols.MaxLoops - 1}
+		p := s.Step(&turn)
+		if len(turn.Out) > 2*room+(1<<10) {
+			t.Fatalf("%d bytes at once, with room for %d", len(turn.Out), room)
+		}
+		if p.Used < len(in) {
+			t.Fatalf("%d bytes are left", len(in)-p.Used)
+		}
+		return turn.Out, p.Next == protocols.Flush
+	}
+	ask := func(accept string) (s protocols.Session, out []byte) {
+		t.Helper()
+		s = http1.New(http1.Options{Service: service}).Open(&protocols.Env{Caches: stub{}, Limits: protocols.DefaultLimits})
+		out, _ = step(s, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: "+accept+"\r\n\r\n")
+		return s, out
+	}
+	take := func(s protocols.Session, out []byte, accept string) {
+		t.Helper()
+		for more := true; more; {
+			var next []byte
+			next, more = step(s, "")
+			out = append(out, next...)
+		}
+		if _, body, _ := strings.Cut(string(out), "\r\n\r\n"); body != strings.Repeat("# of which there is much for "+accept+"\n", 100_000) {
+			t.Errorf("%s: got %d bytes", accept, len(out))
+		}
+		s.Close()
+	}
+	var slow []protocols.Session
+	var begun [][]byte
+	for i := range 4 {
+		s, out := ask(fmt.Sprint("a", i))
+		slow, begun = append(slow, s), append(begun, out)
+	}
+	s, out := ask("a4")
+	if !strings.HasPrefix(string(out), "HTTP/1.1 503 ") || made != 4 {
+		t.Fatalf("the fifth of those who are slow: %d were made, got %.50q", made, out)
+	}
+	s.Close()
+	take(slow[0], begun[0], "a0")
+	slow[1].Close()    // gives up
+	for i := range 3 { // there is room again
+		s, out = ask(fmt.Sprint("b", i))
+		take(s, out, fmt.Sprint("b", i))
+	}
+	take(slow[2], begun[2], "a2")
+	take(slow[3], begun[3], "a3")
+}

@@ -118,6 +118,8 @@ type Exchange struct {
 	stamp []byte // scratch for dates and numbers
 	media media.Type
 	lent  bool // Body points into the batch
+	// gathered is where Body is of the metrics; nil: it is not.
+	gathered *gathering
 
 	browser bool
 }
@@ -174,6 +176,10 @@ func (x *Exchange) Release() {
 		x.squeeze = nil
 	}
 	x.Body, x.lent = nil, false
+	if x.gathered != nil {
+		x.s.ungather(x.gathered)
+		x.gathered = nil
+	}
 	if x.held > 0 {
 		x.s.collected.Add(-int64(x.held))
 		x.held = 0

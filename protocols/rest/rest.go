@@ -63,11 +63,10 @@ type Service struct {
 	opt       Options
 	collected atomic.Int64 // bytes of bodies held, of MaxCollect
 
-	date      atomic.Pointer[date] // the last one written
-	sharings  []sharing            // of Options.CORS
-	squeezes  squeezes
-	gathering sync.Mutex // guards last
-	last      gathering
+	date       atomic.Pointer[date] // the last one written
+	sharings   []sharing            // of Options.CORS
+	squeezes   squeezes
+	gatherings gatherings
 
 	unimplemented atomic.Uint64
 

@@ -3,6 +3,7 @@ package rest
 import (
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -347,33 +348,69 @@ func (x *Exchange) metrics() {
 	x.Heavy = true
 	x.alone(func(x *Exchange, _ grid.Ticket) bool {
 		accept, _ := x.field(fAccept)
-		body, kind := x.s.gathered(string(accept))
+		g := x.s.gather(string(accept))
+		if g == nil {
+			x.text(fasthttp.StatusServiceUnavailable, "too many clients are slow in taking what was gathered for them")
+			return true
+		}
+		x.gathered = g
 		x.plain(fasthttp.StatusOK)
-		x.Res.SetContentType(kind)
-		x.body(body, false)
+		x.Res.SetContentType(g.kind)
+		x.body(g.body, false)
 		x.compress(media.Text)
 		return true
 	})
 }
 
-// gathering is what the metrics were when they were last asked for.
+// gathering is what the metrics were when they were asked for.
 type gathering struct {
 	at           time.Time
 	body         []byte // never changed
 	accept, kind string
+	users        int // who is being sent it; guarded by gatherings.mu
 }
 
-const gatherEvery = 100 * time.Millisecond
+// gatherings are the last one, and those from before that are still being sent. Each may take megabytes.
+type gatherings struct {
+	mu   sync.Mutex
+	last *gathering
+	old  int // with users
+}
 
-func (s *Service) gathered(accept string) (body []byte, kind string) {
-	s.gathering.Lock()
-	defer s.gathering.Unlock()
-	g := &s.last
-	if g.body == nil || g.accept != accept || time.Since(g.at) > gatherEvery {
+const (
+	gatherEvery = 100 * time.Millisecond
+	maxOld      = 3
+)
+
+// gather returns what the metrics are, for one more user. nil: there are too many from before.
+func (s *Service) gather(accept string) *gathering {
+	gs := &s.gatherings
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	if g := gs.last; g == nil || g.accept != accept || time.Since(g.at) > gatherEvery {
+		sent := g != nil && g.users > 0
+		if sent && gs.old == maxOld {
+			return nil
+		}
+		g = &gathering{accept: accept}
 		g.body, g.kind = s.opt.Metrics(accept)
-		g.accept, g.at = accept, time.Now()
+		g.at = time.Now()
+		if gs.last = g; sent {
+			gs.old++
+		}
 	}
-	return g.body, g.kind
+	gs.last.users++
+	return gs.last
+}
+
+// ungather says that a user of g has it, or has gone.
+func (s *Service) ungather(g *gathering) {
+	gs := &s.gatherings
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	if g.users--; g.users == 0 && g != gs.last {
+		gs.old--
+	}
 }
 
 // notYet answers for what Infinispan has and this server has not.

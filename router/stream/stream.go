@@ -344,7 +344,9 @@ func (k *conn) step() (p protocols.Progress, said, ok bool) {
 	k.c.Keeps(p.Held, p.Kept)
 	k.c.Amid(p.Amid, p.Used, len(k.in), now.Wall)
 	said = len(b.turn.Out) > 0
-	ok = k.write(b.turn.Out) && k.write(b.turn.Tail)
+	// Until the client has taken the replies, they and the buffer that they are in are kept.
+	ok = !said || k.c.Retain(cap(k.in)+k.waiting()+cap(b.turn.Out))
+	ok = ok && k.write(b.turn.Out) && k.write(b.turn.Tail)
 	clear(late)
 	b.late, b.turn = late[:0], protocols.Turn{}
 	return p, said, ok

@@ -13,8 +13,9 @@ import (
 // Where address space is limited, memory that cannot be had is refused at start with what to do; less is served.
 func TestAddressSpace(t *testing.T) {
 	limited := func(args ...string) *exec.Cmd {
-		cmd := command(nil, args...)
-		cmd.Args = append([]string{"sh", "-c", `ulimit -v 1000000; exec "$@"`, "sh", cmd.Path}, args...)
+		// With cgo, each thread has a stack and a heap of the C library's, which by default are 8 MiB and 64 MiB of addresses.
+		cmd := command([]string{"MALLOC_ARENA_MAX=1"}, args...)
+		cmd.Args = append([]string{"sh", "-c", `ulimit -s 256; ulimit -v 1000000; exec "$@"`, "sh", cmd.Path}, args...)
 		cmd.Path = "/bin/sh"
 		return cmd
 	}

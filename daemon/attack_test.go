@@ -111,10 +111,9 @@ func TestBuffersAreBounded(t *testing.T) {
 			if n := k.Buffered.Load(); n > buffers+clients*(2<<10) {
 				t.Errorf("connections say that they keep %d bytes, want at most %d and a little for each of them", n, buffers)
 			}
-			// A connection and its client take something that is planned for elsewhere.
-			if n := used() - before; n > buffers*3/2+clients*(12<<10) {
-				t.Errorf("the process grew by %d bytes, want at most %d and a little for each of %d connections", n, buffers*3/2, clients)
-			}
+			// A connection and its client take something that is planned for elsewhere. What was closed goes when a CPU is free for it.
+			most := int64(buffers*3/2 + clients*(12<<10))
+			daemontest.Eventually(t, fmt.Sprintf("the process grew by %d bytes at most", most), func() bool { return used()-before <= most })
 			daemontest.Ask(t, old, "mn\r\n", "MN\r\n")
 			daemontest.Ask(t, daemontest.Dial(t, d), "get none\r\n", "END\r\n")
 			daemontest.Ask(t, daemontest.Dial(t, d), "GET "+keys+"none HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 404 ")

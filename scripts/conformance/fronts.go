@@ -338,50 +338,52 @@ backend wrong
 	}, "haproxy", "-db", "-f", "DIR/conf")
 }
 
-// sendProxy has HAProxy tell the client's address by the PROXY protocol, to a daemon that trusts it and refuses 127.0.0.9.
-func sendProxy(option string) func(*runner, string) (int, error) {
+// sendProxied has HAProxy tell the client's address by the PROXY protocol, to a daemon that trusts it and refuses 127.0.0.9, and
+// check its health in a way. use is handed where HAProxy listens and what dials from an address.
+func sendProxied(protocol, option, check string, use func(t *tally, front string, from func(ip string) *net.Dialer)) func(*runner, string) (int, error) {
 	return func(r *runner, _ string) (int, error) {
-		addr, stop, err := r.start("protocols: [memcached], proxy-protocol: {trusted: ['127.0.0.1']}, deny: ['127.0.0.9']")
+		addr, stop, err := r.start("protocols: [" + protocol + "], proxy-protocol: {trusted: ['127.0.0.1']}, deny: ['127.0.0.9']")
 		if err != nil {
 			return 0, err
 		}
 		defer stop()
 		front := freePort()
-		conf := haproxyConf + `
-listen proxied
-	bind ` + front + `
+		conf := haproxyConf + "listen proxied\n\tbind " + front + check + "\tserver cache " + addr + " check check-send-proxy " + option +
+			"\nbackend unannounced" + check + "\tserver cache " + addr + " check\n"
+		return r.through(front, conf, func(t *tally, dir string) {
+			t.check("healthy", until(func() bool { return haproxyState(dir, "proxied") == "UP L7OK" }))
+			t.check("without a header refused", until(func() bool { return strings.HasPrefix(haproxyState(dir, "unannounced"), "DOWN L7") }))
+			use(t, front, func(ip string) *net.Dialer {
+				return &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}, Timeout: time.Minute}
+			})
+		}, "haproxy", "-db", "-f", "DIR/conf")
+	}
+}
+
+// sendProxy is memcached's text protocol behind such an HAProxy.
+func sendProxy(option string) func(*runner, string) (int, error) {
+	const check = `
 	option tcp-check
 	tcp-check connect default
 	tcp-check send version\r\n
 	tcp-check expect rstring ^VERSION\ 1\.6\.
-	server cache ` + addr + ` check check-send-proxy ` + option + `
-backend unannounced
-	option tcp-check
-	tcp-check connect
-	tcp-check send version\r\n
-	tcp-check expect rstring ^VERSION
-	server cache ` + addr + ` check
 `
-		return r.through(front, conf, func(t *tally, dir string) {
-			t.check("healthy", until(func() bool { return haproxyState(dir, "proxied") == "UP L7OK" }))
-			t.check("without a header refused", until(func() bool { return strings.HasPrefix(haproxyState(dir, "unannounced"), "DOWN L7") }))
-			scenario(t, front)
-			from := func(ip string) string {
-				d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}, Timeout: time.Minute}
-				c, err := d.Dial("tcp", front)
-				if err != nil {
-					return err.Error()
-				}
-				defer c.Close()
-				_ = c.SetDeadline(time.Now().Add(time.Minute))
-				fmt.Fprintf(c, "version\r\nquit\r\n")
-				b, _ := io.ReadAll(c)
-				return string(b)
+	return sendProxied("memcached", option, check, func(t *tally, front string, from func(string) *net.Dialer) {
+		scenario(t, front)
+		version := func(ip string) string {
+			c, err := from(ip).Dial("tcp", front)
+			if err != nil {
+				return err.Error()
 			}
-			t.check("another address", strings.HasPrefix(from("127.0.0.8"), "VERSION"))
-			t.check("a denied address", !strings.Contains(from("127.0.0.9"), "VERSION"))
-		}, "haproxy", "-db", "-f", "DIR/conf")
-	}
+			defer c.Close()
+			_ = c.SetDeadline(time.Now().Add(time.Minute))
+			fmt.Fprintf(c, "version\r\nquit\r\n")
+			b, _ := io.ReadAll(c)
+			return string(b)
+		}
+		t.check("another address", strings.HasPrefix(version("127.0.0.8"), "VERSION"))
+		t.check("a denied address", !strings.Contains(version("127.0.0.9"), "VERSION"))
+	})
 }
 
 // collectd reads our stats by its memcached plugin and writes what it understood to files.

@@ -242,43 +242,25 @@ func haproxyWeb(r *runner, s *site) (int, error) {
 	}, "haproxy", "-db", "-f", "DIR/conf")
 }
 
-// sendProxyWeb has HAProxy tell the client's address by the PROXY protocol in front of HTTP.
+// sendProxyWeb is HTTP behind an HAProxy that sends the PROXY protocol.
 func sendProxyWeb(option string) func(*runner, string) (int, error) {
-	return func(r *runner, _ string) (int, error) {
-		addr, stop, err := r.start("protocols: [http], proxy-protocol: {trusted: ['127.0.0.1']}, deny: ['127.0.0.9']")
-		if err != nil {
-			return 0, err
-		}
-		defer stop()
-		front := freePort()
-		conf := haproxyConf + `
-listen proxied
-	bind ` + front + `
+	const check = `
 	option httpchk
 	http-check send meth GET uri /health/ready ver HTTP/1.1 hdr Host localhost
-	server cache ` + addr + ` check check-send-proxy ` + option + `
-backend unannounced
-	option httpchk
-	http-check send meth GET uri /health/ready ver HTTP/1.1 hdr Host localhost
-	server cache ` + addr + ` check
 `
-		return r.through(front, conf, func(t *tally, dir string) {
-			t.check("healthy", until(func() bool { return strings.HasPrefix(haproxyState(dir, "proxied"), "UP L7OK") }))
-			t.check("without a header refused", until(func() bool { return strings.HasPrefix(haproxyState(dir, "unannounced"), "DOWN") }))
-			proxied(t, option, front, "")
-			from := func(ip string) int {
-				v := newVisitor(front)
-				v.client.Transport = &http.Transport{DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}).DialContext}
-				return v.status("/health/live")
-			}
-			t.check("another address", from("127.0.0.8") == 200)
-			t.check("a denied address", from("127.0.0.9") != 200)
-			// Who speaks through a proxy is not on this machine, whatever the proxy is.
+	return sendProxied("http", option, check, func(t *tally, front string, from func(string) *net.Dialer) {
+		proxied(t, option, front, "")
+		live := func(ip string) int {
 			v := newVisitor(front)
-			status, _, _ := v.ask("DELETE", "/rest/v2/caches/default", nil)
-			t.check("no administration through a proxy", status == 403)
-		}, "haproxy", "-db", "-f", "DIR/conf")
-	}
+			v.client.Transport = &http.Transport{DialContext: from(ip).DialContext}
+			return v.status("/health/live")
+		}
+		t.check("another address", live("127.0.0.8") == 200)
+		t.check("a denied address", live("127.0.0.9") != 200)
+		// Who speaks through a proxy is not on this machine, whatever the proxy is.
+		status, _, _ := newVisitor(front).ask("DELETE", "/rest/v2/caches/default", nil)
+		t.check("no administration through a proxy", status == 403)
+	})
 }
 
 // varnish passes on, keeps what has a lifespan, and asks for it compressed.

@@ -10,24 +10,8 @@ import (
 	"github.com/latticed/latticed/protocols/prototest"
 )
 
-// recorder notes what it is given, and lets nothing in when told to.
-type recorder struct {
-	lines    []string
-	admitted int
-	refuse   bool
-	wrong    string
-}
-
-func (r *recorder) Admit(n int) bool {
-	r.admitted += n
-	return !r.refuse
-}
-
-func (r *recorder) Record(rec *accesslog.Record) {
-	if rec.Conn != 1 || rec.Start != prototest.Now.Wall || rec.Duration < 0 || rec.User != "" || rec.Remote.IsValid() {
-		r.wrong = fmt.Sprintf("%+v", *rec)
-	}
-	r.lines = append(r.lines, fmt.Sprintf("%q %s %s %.60s %s/%s %d %d", rec.Op, rec.Protocol, rec.Status, rec.Target, rec.Cache, rec.Key, rec.In, rec.Out))
+func line(rec *accesslog.Record) string {
+	return fmt.Sprintf("%q %s %s %.60s %s/%s %d %d", rec.Op, rec.Protocol, rec.Status, rec.Target, rec.Cache, rec.Key, rec.In, rec.Out)
 }
 
 // TestAccessLog drives requests in many ways: each is recorded once, in order.
@@ -53,18 +37,18 @@ func TestAccessLog(t *testing.T) {
 		all += test.send
 	}
 	for _, h := range prototest.Ways(8) {
-		log := &recorder{}
+		log := &prototest.Log{Format: line}
 		out := prototest.Setup(func() prototest.Parts {
 			parts := setup(protocols.Env{})()
 			parts.Log = log
 			return parts
 		}).Drive(t, []byte(all), h).Out
-		if len(log.lines) != len(tests) || log.admitted != len(tests) || log.wrong != "" {
-			t.Fatalf("driven as %+v: %d records, %d let in, want %d; %s; %q", h, len(log.lines), log.admitted, len(tests), log.wrong, out)
+		if len(log.Lines) != len(tests) || log.Admitted != len(tests) || log.Wrong != "" {
+			t.Fatalf("driven as %+v: %d records, %d let in, want %d; %s; %q", h, len(log.Lines), log.Admitted, len(tests), log.Wrong, out)
 		}
 		for i, test := range tests {
-			if log.lines[i] != test.want {
-				t.Errorf("driven as %+v: got %s, want %s", h, log.lines[i], test.want)
+			if log.Lines[i] != test.want {
+				t.Errorf("driven as %+v: got %s, want %s", h, log.Lines[i], test.want)
 			}
 		}
 	}
@@ -72,7 +56,7 @@ func TestAccessLog(t *testing.T) {
 
 // TestAccessLogIsFull has the log let nothing in: nothing is done.
 func TestAccessLogIsFull(t *testing.T) {
-	log := &recorder{refuse: true}
+	log := &prototest.Log{Format: line, Refuse: true}
 	full := prototest.Setup(func() prototest.Parts {
 		parts := setup(protocols.Env{})()
 		parts.Log = log
@@ -80,7 +64,7 @@ func TestAccessLogIsFull(t *testing.T) {
 	})
 	c := full.Dial(t, prototest.How{})
 	got := bare(c.Send([]byte(put("k", "value") + get("k"))))
-	log.refuse = false
+	log.Refuse = false
 	got += bare(c.Send([]byte(get("k"))))
 	if strings.Count(got, "HTTP/1.1 503 ") != 2 || strings.Count(got, "the access log is full") != 2 || strings.Count(got, "HTTP/1.1 404 ") != 1 {
 		t.Errorf("got %q", got)

@@ -8,24 +8,15 @@ import (
 	xhttp2 "golang.org/x/net/http2"
 
 	accesslog "github.com/latticed/latticed/access-log"
+	"github.com/latticed/latticed/protocols/prototest"
 )
-
-// recorder notes what it is given.
-type recorder struct {
-	lines  []string
-	refuse bool
-}
-
-func (r *recorder) Admit(int) bool { return !r.refuse }
-
-func (r *recorder) Record(rec *accesslog.Record) {
-	r.lines = append(r.lines, fmt.Sprintf("%s %s %s %s %s/%s %d %d", rec.Op, rec.Protocol, rec.Status, rec.Target, rec.Cache, rec.Key, rec.In, rec.Out))
-}
 
 // TestAccessLog records requests when their answers are written, or when they are reset.
 func TestAccessLog(t *testing.T) {
 	c := greeted(t, newStore(), xhttp2.Setting{ID: xhttp2.SettingInitialWindowSize, Val: 3})
-	log := &recorder{}
+	log := &prototest.Log{Format: func(rec *accesslog.Record) string {
+		return fmt.Sprintf("%s %s %s %s %s/%s %d %d", rec.Op, rec.Protocol, rec.Status, rec.Target, rec.Cache, rec.Key, rec.In, rec.Out)
+	}}
 	c.log = log
 	c.request(1, false, "PUT", key)
 	c.must(c.framer.WriteData(1, true, []byte("value")))
@@ -40,10 +31,10 @@ func TestAccessLog(t *testing.T) {
 	c.must(c.framer.WriteData(7, false, []byte("va")))
 	c.must(c.framer.WriteRSTStream(7, xhttp2.ErrCodeCancel))
 	c.step()
-	log.refuse = true
+	log.Refuse = true
 	c.request(9, true, "DELETE", key)
 	c.step()
-	log.refuse = false
+	log.Refuse = false
 	c.request(11, true, "HEAD", key)
 	c.step()
 	want := []string{
@@ -56,7 +47,7 @@ func TestAccessLog(t *testing.T) {
 	c.must(c.framer.WriteWindowUpdate(9, 100))
 	c.step()
 	want = append(want, "DELETE HTTP/2.0 503 "+key+" / 0 57")
-	if !slices.Equal(log.lines, want) {
-		t.Errorf("got\n%q, want\n%q", log.lines, want)
+	if !slices.Equal(log.Lines, want) {
+		t.Errorf("got\n%q, want\n%q", log.Lines, want)
 	}
 }

@@ -422,7 +422,38 @@ func testBounded(t *testing.T, open func(t *testing.T, o Options) grid.Caches) {
 	}
 }
 
-// testScan scans while other entries come and go, many enough to make any table grow and shrink.
+// scanAmid scans small pages of a segment, or of all for 0, while others than the scanned entries come and go between them: up to
+// 2000 more, down again, and so on, so many that any table grows and shrinks. After 80 pages nothing changes any more.
+func (c *conn) scanAmid(segment int, f func(e grid.Entry)) {
+	c.t.Helper()
+	p := grid.Page{Segment: segment, Entries: make([]grid.Entry, 0, 5), Mem: make([]byte, 0, 100)}
+	page, extra := 0, 0
+	for more := true; more; page++ {
+		if page > 10_000 {
+			c.fatalf("a scan that does not end")
+		}
+		more = c.admin.Scan(&p, grid.Time{Wall: c.now})
+		for _, e := range p.Entries {
+			f(e)
+		}
+		spoil(p.Mem)
+		if page >= 80 {
+			continue
+		}
+		var ops []grid.Op
+		for range 100 {
+			extra++
+			op := grid.Op{Kind: grid.Put, Key: fmt.Append(nil, "extra", extra%2000)}
+			if extra/2000%2 == 1 {
+				op.Kind = grid.Remove
+			}
+			ops = append(ops, op)
+		}
+		c.run(ops...)
+	}
+}
+
+// testScan scans while other entries come and go.
 func testScan(t *testing.T, open func(t *testing.T, o Options) grid.Caches) {
 	c := newConn(t, open(t, Options{Limit: 1 << 26}), 1)
 	const stay = 300
@@ -433,34 +464,13 @@ func testScan(t *testing.T, open func(t *testing.T, o Options) grid.Caches) {
 	}
 	ops = append(ops, grid.Op{Kind: grid.Put, Key: []byte("expired"), TTL: grid.TTLPast})
 	c.run(ops...)
-	p := grid.Page{Entries: make([]grid.Entry, 0, 5), Mem: make([]byte, 0, 100)}
-	turn, extra := 0, 0
-	for more := true; more; turn++ {
-		if turn > 10_000 {
-			c.fatalf("a scan that does not end")
+	c.scanAmid(0, func(e grid.Entry) {
+		seen[string(e.Key)]++
+		var i int
+		if n, _ := fmt.Sscanf(string(e.Key), "stay%d", &i); n == 1 && (e.Flags != uint32(i) || e.Size != max(i, 16) || e.Version == 0) {
+			t.Errorf("entry %+v", e)
 		}
-		more = c.admin.Scan(&p, grid.Time{Wall: c.now})
-		for _, e := range p.Entries {
-			seen[string(e.Key)]++
-			var i int
-			if n, _ := fmt.Sscanf(string(e.Key), "stay%d", &i); n == 1 && (e.Flags != uint32(i) || e.Size != max(i, 16) || e.Version == 0) {
-				t.Errorf("entry %+v", e)
-			}
-		}
-		spoil(p.Mem)
-		ops = ops[:0]
-		for range 100 { // up to 2000 more, down again, and so on; from 40 turns on no more new ones
-			extra++
-			op := grid.Op{Kind: grid.Put, Key: fmt.Append(nil, "extra", extra%2000)}
-			if extra/2000%2 == 1 {
-				op.Kind = grid.Remove
-			}
-			if turn < 80 {
-				ops = append(ops, op)
-			}
-		}
-		c.run(ops...)
-	}
+	})
 	for i := range stay {
 		if n := seen[fmt.Sprint("stay", i)]; n != 1 {
 			t.Errorf("entry %d was brought %d times, want once", i, n)

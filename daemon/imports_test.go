@@ -47,7 +47,7 @@ var allowed = map[string][]string{
 	"daemon/catalog":  {"daemon/claim", "conf/infinispan", "protocols/rest", "grid", "grid/store"},
 	"daemon/bench":    {},
 	"scripts/process": {},
-	"scripts/bench":   {"scripts/bench/peers", "scripts/process", "daemon/bench"},
+	"scripts/bench":   {"scripts/bench/peers", "scripts/process", "daemon/bench", "router/secure"},
 	"scripts/soak":    {"scripts/process"},
 
 	"scripts/bench/peers": {},

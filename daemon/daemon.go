@@ -43,7 +43,8 @@ type Daemon struct {
 	log     zerolog.Logger
 	clock   *clock
 	started int64
-	memory  atomic.Uint64 // what the budget was made of last; Reload's
+	config  atomic.Pointer[conf.Config] // as it was read last
+	memory  atomic.Uint64               // what the budget was made of last; Reload's
 	store   *store.Store
 	catalog *catalog.Catalog
 	dataDir *catalog.Dir // nil: none
@@ -84,6 +85,7 @@ func Start(o Options) (_ *Daemon, err error) {
 	parts := divide(c.Memory, c.MaxConnections)
 	d := &Daemon{version: o.Version, log: log, clock: newClock(), failed: make(chan error, len(c.Listeners)), asked: make(chan struct{}, 1)}
 	d.memory.Store(c.Memory)
+	d.config.Store(c)
 	d.started = d.clock.Now().Wall
 	d.stop = make(chan struct{})
 	defer func() {
@@ -134,6 +136,7 @@ func Start(o Options) (_ *Daemon, err error) {
 	seen.service = rest.New(rest.Options{
 		Host: seen.host, Stop: d.ask, Log: o.Level, Catalog: d.catalog, Metrics: admin.NewMetrics(seen.snapshot).Gather,
 		Connectors: connectors{d, c.EventLoops}, Connections: connections{d.hub},
+		Process:    &process{d: d, loops: c.EventLoops},
 		MaxCollect: max(int(parts.buffers/2), 2*int(c.HTTP.MaxContent)),
 		MaxContent: int(c.HTTP.MaxContent), AllowedHosts: c.HTTP.AllowedHosts, AllowedOrigins: c.HTTP.AllowedOrigins, CORS: corsRules(c),
 	})
@@ -322,6 +325,7 @@ func (d *Daemon) sweep() {
 // Reload applies what can change while running.
 func (d *Daemon) Reload(c *conf.Config) {
 	d.rebudget(c)
+	d.config.Store(c)
 	taken := make([]bool, len(c.Listeners))
 	for i, l := range d.listeners {
 		for j := range c.Listeners {

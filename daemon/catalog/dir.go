@@ -79,6 +79,9 @@ func mkdir(path string) error {
 // NewDir returns a Dir on another file system, for tests.
 func NewDir(path string, on FS) *Dir { return &Dir{path: path, fs: on} }
 
+// Path returns where it is. Other files than the catalog's may be kept there.
+func (d *Dir) Path() string { return d.path }
+
 // Close gives the directory back.
 func (d *Dir) Close() error {
 	if d.held == nil {

@@ -145,10 +145,26 @@ PUT /rest/v2/server                                405
 POST /rest/v2/server?action=stop                   204
 GET /rest/v2/server?action=stop                    400
 GET /rest/v2/server/config                         501
-GET /rest/v2/server/env                            501
-GET /rest/v2/server/memory                         501
-GET /rest/v2/server/threads                        501
-GET /rest/v2/server/report                         501
+GET /rest/v2/server/env                            200
+GET /rest/v2/server/memory                         200
+HEAD /rest/v2/server/memory                        405
+GET /rest/v2/server/memory?action=nope             400
+POST /rest/v2/server/memory                        400
+POST /rest/v2/server/memory?action=heap-dump       200
+POST /rest/v2/server/memory?action=heap-dump&live=true 200
+DELETE /rest/v2/server/memory                      405
+GET /rest/v2/server/memory/nope                    404
+GET /rest/v2/server/threads                        200
+GET /rest/v2/server/report                         200
+GET /rest/v2/server/report/local                   200
+GET /rest/v2/server/report/other                   404
+GET /rest/v3/server/env                            200
+GET /rest/v3/server/memory                         200
+POST /rest/v3/server/memory/_heap-dump             200
+GET /rest/v3/server/memory/_heap-dump              405
+GET /rest/v3/server/threads                        200
+GET /rest/v3/server/report                         200
+GET /rest/v3/server/report/local                   200
 GET /rest/v2/server/overview-report                501
 GET /rest/v2/server/ignored-caches                 200
 POST /rest/v2/server/ignored-caches                405
@@ -339,7 +355,7 @@ func TestOpenAPI(t *testing.T) {
 				t.Errorf("%q is there twice", o.OperationID)
 			}
 			ids[o.OperationID] = true
-			at := strings.NewReplacer("{cache}", "default", "{key}", "k", "{attribute}", "memory.max-count", "{manager}", "x", "{connector}", "d").Replace(path)
+			at := strings.NewReplacer("{cache}", "default", "{key}", "k", "{attribute}", "memory.max-count", "{manager}", "x", "{connector}", "d", "{node}", "local").Replace(path)
 			if path == "/metrics" {
 				continue // not among what these tests serve
 			}

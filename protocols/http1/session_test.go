@@ -17,7 +17,7 @@ func setup(env protocols.Env) prototest.Setup {
 	return func() prototest.Parts {
 		service := rest.New(rest.Options{
 			MaxContent: 100_000, AllowedHosts: []string{"cache.example.com"}, AllowedOrigins: []string{"https://app.example.com"},
-			Stop: func() {}, Log: quiet{}, Connectors: doors{}, Connections: crowd(2),
+			Stop: func() {}, Log: quiet{}, Connectors: doors{}, Connections: crowd(2), Process: still{},
 		})
 		return prototest.Parts{
 			Protocol: http1.New(http1.Options{Service: service}), Caches: gridtest.NewModel(gridtest.Options{}), Env: env,
@@ -54,6 +54,15 @@ func (c crowd) IDs(part int, ids []uint64) ([]uint64, bool) {
 func (c crowd) Find(id uint64) (rest.Connection, bool) {
 	return rest.Connection{Created: int64(id), Client: "x"}, id != 1
 }
+
+// still is a process that does nothing.
+type still struct{}
+
+func (still) Memory() rest.Memory            { return rest.Memory{Pools: []rest.Pool{{Name: "all"}}} }
+func (still) Threads() []byte                { return []byte("none\n") }
+func (still) Environment() map[string]string { return map[string]string{"a": "b"} }
+func (still) Configuration() string          { return "latticed:\n" }
+func (still) HeapDump(bool) (string, error)  { return "heap.pprof", nil }
 
 // answers sends requests and returns what comes, without what is the same in every answer, and without CR.
 func answers(t testing.TB, requests string, env ...protocols.Env) string {

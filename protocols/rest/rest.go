@@ -29,6 +29,7 @@ type Options struct {
 
 	Connectors  Connectors  // nil: nothing is known of them
 	Connections Connections // likewise
+	Process     Process     // likewise
 
 	AllowedHosts   []string // names, without ports, that a local listener answers to beside those of this machine
 	AllowedOrigins []string // whose pages may use the server, such as https://app.example.com
@@ -67,6 +68,7 @@ type Service struct {
 	sharings   []sharing            // of Options.CORS
 	squeezes   squeezes
 	gatherings gatherings
+	reporting  sync.Mutex // one report at a time is made
 
 	unimplemented atomic.Uint64
 

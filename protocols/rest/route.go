@@ -239,7 +239,7 @@ func (x *Exchange) v3(s [][]byte, t grid.Ticket) {
 }
 
 // serverVerbs are the paths of v3 that are actions of v2, a POST of what is above them.
-var serverVerbs = []string{"server/_stop", "cluster/_stop", "server/connectors/*/_start", "server/connectors/*/_stop", "server/datasources/*/_test"}
+var serverVerbs = []string{"server/_stop", "cluster/_stop", "server/memory/_heap-dump", "server/connectors/*/_start", "server/connectors/*/_stop", "server/datasources/*/_test"}
 
 // pattern is a path with a star for each name.
 func pattern(s [][]byte) string {

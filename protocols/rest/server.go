@@ -208,9 +208,8 @@ func (x *Exchange) server(sub [][]byte) {
 		}
 	case part(sub, 0) == "connectors":
 		x.connectors(sub[1:], action)
-	case slices.Contains([]string{
-		"config", "env", "memory", "threads", "report", "overview-report", "caches",
-	}, part(sub, 0)):
+	case x.process(sub, action):
+	case slices.Contains([]string{"config", "overview-report", "caches"}, part(sub, 0)):
 		if x.meth == mGet || x.meth == mHead || x.mayAdmin() {
 			x.notYet("this part of the server")
 		}

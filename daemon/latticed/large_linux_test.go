@@ -7,9 +7,12 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -17,6 +20,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/klauspost/compress/zstd"
 
 	"github.com/latticed/latticed/daemon/daemontest"
 )
@@ -37,10 +42,12 @@ func (p *process) status(t *testing.T, name string) int64 {
 }
 
 // TestHundredMegabytes has values of 100 MB come under TLS, by HTTP/1.1 without and by HTTP/2 with an announced length, and on
-// conditions, and has them go. Coming, they cost the process what they are and a little; going, a little.
+// conditions, compressed, as a form and in another charset, and has them go. Coming, they cost the process what they are and a little; going, a little.
 func TestHundredMegabytes(t *testing.T) {
 	const size, little = 100_000_000, 40_000_000
 	piece := bytes.Repeat([]byte("0123456789abcdef"), 1<<12)
+	noise := make([]byte, 1<<16)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(noise)
 	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
 		f := func(name string, do func(w *web)) {
 			t.Run(proto+" "+name, func(t *testing.T) { do(newWeb(t, proto, size)) })
@@ -65,6 +72,36 @@ func TestHundredMegabytes(t *testing.T) {
 					w.t.Errorf("got %d of %d bytes", got, size)
 				}
 			})
+		})
+		compressed := func(w io.WriteCloser, to *io.PipeWriter) {
+			_, err := io.CopyN(w, &endless{text: noise}, size)
+			_ = to.CloseWithError(errors.Join(err, w.Close()))
+		}
+		f("gzip", func(w *web) {
+			in, out := io.Pipe()
+			z, _ := gzip.NewWriterLevel(out, gzip.BestSpeed)
+			go compressed(z, out)
+			w.grows(size+little, func() { w.send(in, -1, "Content-Encoding", "gzip", "If-None-Match", "*") })
+			w.has(size)
+		})
+		f("zstd", func(w *web) {
+			in, out := io.Pipe()
+			z, _ := zstd.NewWriter(out, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
+			go compressed(z, out)
+			w.grows(size+little, func() { w.send(in, -1, "Content-Encoding", "zstd") })
+			w.has(size)
+		})
+		f("in another charset", func(w *web) {
+			w.grows(size+little, func() {
+				w.send(io.LimitReader(&endless{text: []byte("gr\xfcn!\n")}, size*6/7), size*6/7, "Content-Type", "text/plain; charset=ISO-8859-1")
+			})
+			w.has(size*6/7 + size/7)
+		})
+		f("form", func(w *web) {
+			w.grows(size+little, func() {
+				w.send(io.LimitReader(&endless{text: []byte("a+%3D+")}, size/6*6), -1, "Content-Type", "application/x-www-form-urlencoded")
+			})
+			w.has(size / 6 * 4)
 		})
 		f("on conditions", func(w *web) {
 			tag := ""
@@ -110,9 +147,25 @@ func (w *web) put(value io.Reader, fields ...string) string {
 	if w.proto == "HTTP/2.0" {
 		length = w.size
 	}
-	a := w.ask("PUT", io.LimitReader(value, w.size), length, 204, fields...)
+	return w.send(io.LimitReader(value, w.size), length, fields...)
+}
+
+// send stores what is in body.
+func (w *web) send(body io.Reader, length int64, fields ...string) string {
+	w.t.Helper()
+	a := w.ask("PUT", body, length, 204, fields...)
 	a.Body.Close()
 	return a.Header.Get("Etag")
+}
+
+// has checks how long the value is.
+func (w *web) has(size int64) {
+	w.t.Helper()
+	a := w.ask("HEAD", nil, 0, 200)
+	a.Body.Close()
+	if a.ContentLength != size {
+		w.t.Errorf("the value has %d bytes, want %d", a.ContentLength, size)
+	}
 }
 
 // ask sends a request about the value and has its answer have status. fields are names and values by turns.

@@ -209,3 +209,34 @@ func TestMetricsAreNotCopied(t *testing.T) {
 	take(slow[2], begun[2], "a2")
 	take(slow[3], begun[3], "a3")
 }
+
+// TestCompressedBodiesHaveABudget begins with compressed bodies, each of which takes memory to be undone, and gives them up.
+func TestCompressedBodiesHaveABudget(t *testing.T) {
+	for _, coding := range []string{"gzip", "deflate", "zstd"} {
+		p := http1.New(http1.Options{Service: rest.New(rest.Options{MaxContent: 10 << 20, MaxCollect: 9 << 20})})
+		caches := gridtest.NewModel(gridtest.Options{})
+		before := runtime.NumGoroutine()
+		for round := range 3 {
+			var list []*prototest.Conn
+			refused := false
+			for i := 0; i < 200 && !refused; i++ {
+				c := prototest.Setup(func() prototest.Parts { return prototest.Parts{Protocol: p, Caches: caches} }).Dial(t, prototest.How{})
+				list = append(list, c)
+				body := squeezed(t, coding, random(40_000))
+				got := bare(c.Send([]byte(put("k", body, "Content-Encoding: "+coding)[:30_000])))
+				if refused = strings.HasPrefix(got, "HTTP/1.1 503 "); !refused && got != "" {
+					t.Fatalf("%s: got %q", coding, got)
+				}
+			}
+			if !refused || round > 0 && len(list) < 2 {
+				t.Errorf("%s, round %d: %d bodies at a time, refused %v", coding, round, len(list), refused)
+			}
+			for _, c := range list {
+				c.Close()
+			}
+			if n := runtime.NumGoroutine(); n > before {
+				t.Errorf("%s: %d goroutines, %d before", coding, n, before)
+			}
+		}
+	}
+}

@@ -21,7 +21,7 @@ import (
 	"github.com/latticed/latticed/protocols/rest"
 )
 
-func squeezed(t *testing.T, coding, value string) string {
+func squeezed(t testing.TB, coding, value string) string {
 	t.Helper()
 	var b bytes.Buffer
 	var w io.WriteCloser
@@ -108,7 +108,12 @@ func TestBombsAreNotForLoops(t *testing.T) {
 				In:  []byte(put("k", squeezed(t, coding, strings.Repeat("v", test.size)), "Content-Encoding: "+strings.TrimPrefix(coding, "raw "))),
 				Now: grid.Time{Wall: 1}, Batch: grid.NewBatch(1 << 20), Room: 1 << 20,
 			}
-			if p := session.Step(&turn); p.Next != test.want {
+			p := session.Step(&turn)
+			for p.Next == protocols.Flush {
+				turn.In = turn.In[p.Used:]
+				p = session.Step(&turn)
+			}
+			if p.Next != test.want {
 				t.Errorf("%s, %d bytes: Next %d, want %d; %.100q", coding, test.size, p.Next, test.want, turn.Out)
 			}
 			session.Close()

@@ -2,6 +2,8 @@ package http1_test
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -336,7 +338,7 @@ func TestNothingIsSmuggled(t *testing.T) {
 }
 
 // scripts are inputs whose answers must not depend on how they are driven.
-func scripts() []string {
+func scripts(t testing.TB) []string {
 	large := strings.Repeat("0123456789abcdef", 5000)
 	var many strings.Builder
 	for i := range 100 {
@@ -353,6 +355,17 @@ func scripts() []string {
 		put("l", large) + get("l") + get("l") + verb("HEAD", "l") + put("l", large, "If-None-Match: *") + get("k") + put("l", large+"x", "If-Match: *") + get("l"),
 		chunks + get("l") + put("l", large, "Expect: 100-continue") + get("l", "Connection: close") + get("x"),
 		put("k", strings.Repeat("v", 120_000)) + get("k") + "junk\r\n\r\n",
+		strings.Replace(chunks, "Host: a", "Host: a\r\nIf-None-Match: 7", 1) + get("l", "If-None-Match: 7") + strings.Replace(chunks, "Host: a", "Host: a\r\nIf-Match: 7", 1) + get("l"),
+		put("l", squeezed(t, "gzip", large), "Content-Encoding: gzip") + get("l") + put("l", squeezed(t, "zstd", "v2"), "Content-Encoding: zstd", "If-Match: *") + get("l"),
+		put("l", squeezed(t, "deflate", url.QueryEscape(large+"&")), "Content-Encoding: deflate", "Content-Type: application/x-www-form-urlencoded") + get("l"),
+		put("l", strings.Repeat("gr\xfcn", 15_000), "Content-Type: text/plain; charset=ISO-8859-1", "If-None-Match: *") + get("l"),
+		put("l", "\xff\xfe"+strings.Repeat("a\x00\x3d\xd8\x00\xde", 9_000), "Content-Type: text/plain; charset=UTF-16") + get("l"),
+		put("l", "0x"+strings.Repeat("0aff", 22_000), "Content-Type: application/octet-stream; encoding=hex") + get("l"),
+		put("l", squeezed(t, "gzip", random(50_000)), "Content-Encoding: gzip") + get("l") + put("m", squeezed(t, "zstd", random(100_000)), "Content-Encoding: zstd") + get("m"),
+		put("m", squeezed(t, "zstd", random(100_000))+"junk", "Content-Encoding: zstd") + get("m") + put("m", squeezed(t, "gzip", large)[:100], "Content-Encoding: gzip") + get("m"),
+		put("l", squeezed(t, "raw deflate", large+large), "Content-Encoding: deflate") + put("l", large+"x", "Content-Type: application/octet-stream; encoding=base64") + get("l"),
+		"PUT " + base + "l HTTP/1.1\r\nHost: a\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n" + pieces(squeezed(t, "gzip", large+large), 100) + "0\r\n\r\n" + get("l"),
+		"PUT " + base + "l HTTP/1.1\r\nHost: a\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n" + pieces(squeezed(t, "gzip", random(40_000)), 9000) + "0\r\n\r\n" + get("l"),
 		get("a") + "GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n" + get("a"),
 		put("k", strings.Repeat("v", 16<<10)) + strings.Repeat(get("k"), 40),
 		put("k", "v") + put("l", "v") + on("GET", "?action=listen&includeCurrentState=true") + get("k"),
@@ -364,14 +377,31 @@ func scripts() []string {
 	}
 }
 
+// random is text that no coding makes short.
+func random(n int) string {
+	b := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(b)
+	return string(b)
+}
+
+// pieces cuts a body into chunks.
+func pieces(body string, size int) (s string) {
+	for len(body) > 0 {
+		n := min(size, len(body))
+		s += fmt.Sprintf("%x\r\n%s\r\n", n, body[:n])
+		body = body[n:]
+	}
+	return s
+}
+
 func TestAnyDriveGivesTheSameBytes(t *testing.T) {
-	for _, script := range scripts() {
+	for _, script := range scripts(t) {
 		setup(protocols.Env{}).Same(t, []byte(script), prototest.Ways(12))
 	}
 }
 
 func FuzzStep(f *testing.F) {
-	for _, s := range scripts() {
+	for _, s := range scripts(f) {
 		if len(s) < 20_000 {
 			f.Add([]byte(s), uint64(3))
 		}

@@ -318,11 +318,11 @@ func (w *work) drain(m *message) {
 
 // receive takes what has come of a body. False: nothing has.
 func (w *work) receive(m *message) (moved bool) {
-	if m.Holding {
-		w.park = true
-		return false
-	}
 	for {
+		if m.Holding {
+			w.park = true
+			return moved
+		}
 		data, skip, need, bad := m.body.next(w.In[w.pos:])
 		w.pos += skip
 		moved = moved || skip > 0
@@ -343,7 +343,8 @@ func (w *work) receive(m *message) (moved bool) {
 		n := len(data)
 		if m.State == rest.Receiving {
 			n = m.Write(data, w.ticket())
-			if n < len(data) && m.State == rest.Receiving {
+			m.held = m.held || m.Holding
+			if n < len(data) && m.State != rest.Ready {
 				w.park = true
 			}
 		}

@@ -362,7 +362,7 @@ func (w *work) data(in []byte) (*stream, bool) {
 	}
 	if st != nil && st.State == rest.Receiving && n > 0 {
 		k := st.Write(in[:n], w.ticket())
-		if st.State == rest.Receiving && k < n {
+		if k < n && st.State != rest.Ready {
 			n, w.park = k, true
 		}
 	}

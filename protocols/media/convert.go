@@ -82,14 +82,9 @@ func Convert(dst, src []byte, way Way, charset []byte) ([]byte, error) {
 	case ToXML:
 		dst = append(dst, "<string>"...)
 		for _, c := range src {
-			switch c {
-			case '<':
-				dst = append(dst, "&lt;"...)
-			case '>':
-				dst = append(dst, "&gt;"...)
-			case '&':
-				dst = append(dst, "&amp;"...)
-			default:
+			if s := xmlOf(c); s != "" {
+				dst = append(dst, s...)
+			} else {
 				dst = append(dst, c)
 			}
 		}
@@ -111,19 +106,6 @@ func Convert(dst, src []byte, way Way, charset []byte) ([]byte, error) {
 		return append(dst, out...), nil
 	}
 	return append(dst, src...), nil
-}
-
-// FromCharset returns text in a charset as UTF-8. An error names the charset.
-func FromCharset(src, charset []byte) ([]byte, error) {
-	e, err := charsetOf(charset)
-	if err != nil {
-		return nil, err
-	}
-	out, _, err := transform.Bytes(e.NewDecoder(), src)
-	if err != nil {
-		return nil, ErrContent
-	}
-	return out, nil
 }
 
 // IsUTF8 tells whether text in this charset needs no conversion.

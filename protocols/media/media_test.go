@@ -96,7 +96,7 @@ func TestConversions(t *testing.T) {
 		t.Errorf("a charset that nobody knows: got %v", err)
 	}
 	for charset, bytes := range map[string]string{"iso-8859-1": "gr\xfcn", "UTF-16": "\xfe\xff\x00g\x00r\x00\xfc\x00n", "utf-16le": "g\x00r\x00\xfc\x00n\x00", "windows-1252": "gr\xfcn"} {
-		if got, err := media.FromCharset([]byte(bytes), []byte(charset)); err != nil || string(got) != "grün" {
+		if got, err := stored(&media.Type{ID: media.Text, Charset: []byte(charset)}, media.Same, bytes, len(bytes), 0); err != nil || got != "grün" {
 			t.Errorf("%s: got %q, %v", charset, got, err)
 		}
 	}

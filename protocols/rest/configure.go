@@ -28,7 +28,7 @@ func (x *Exchange) apart(most int, work func(x *Exchange)) {
 	x.work = func(x *Exchange, _ grid.Ticket) bool {
 		x.State = Receiving
 		if x.has&(1<<fContentEncoding) != 0 {
-			x.decoded(x.mostDecoded())
+			x.decoded()
 		}
 		if x.State == Receiving {
 			work(x)

@@ -285,44 +285,43 @@ func inflateZstd(src []byte, most int, charge func(n int) bool) ([]byte, error) 
 	}
 }
 
-// knownCoding tells whether a Content-Encoding can be undone.
-func knownCoding(name []byte) bool {
+// contentCoding is the coding of the body; identity for one that is unknown, too.
+func (x *Exchange) contentCoding() coding {
+	name, given := x.field(fContentEncoding)
+	switch {
+	case !given:
+		return identity
+	case equalFold(name, "x-gzip"):
+		return cGzip
+	}
 	for c := cZstd; c < numCodings; c++ {
 		if equalFold(name, codingNames[c]) {
-			return true
+			return c
 		}
 	}
-	return equalFold(name, "x-gzip")
+	return identity
 }
 
-// loopInflate is how much is inflated on an event loop, in bytes: a few hundred microseconds of it. What becomes longer is
-// begun again elsewhere; a body of 16 KiB can stand for half a gigabyte.
+// loopInflate is how much is inflated on an event loop, in bytes: a few hundred microseconds of it. What follows is
+// inflated elsewhere: a body of 16 KiB can stand for half a gigabyte.
 const loopInflate = 256 << 10
 
-// mostDecoded is how long a body may be when its content coding is undone.
-func (x *Exchange) mostDecoded() int { return x.s.opt.MaxContent + contentSlack }
-
-// decoded undoes the content coding of the value in x.in, to most bytes. False: it is longer than most but may be longer.
-// Otherwise the value is there, or x is answered.
-func (x *Exchange) decoded(most int) bool {
+// decoded undoes the content coding of what is collected in x.in. Afterwards it is there, or x is answered.
+func (x *Exchange) decoded() {
 	name, _ := x.field(fContentEncoding)
 	if equalFold(name, codingNames[identity]) {
-		return true
+		return
 	}
-	held := x.held
-	v, err := inflate(x.in, name, most, x.charge)
+	v, err := inflate(x.in, name, x.s.opt.MaxContent+contentSlack, x.charge)
 	switch {
 	case err == errCharge:
-	case err == errTooLong && most < x.mostDecoded():
-		x.s.collected.Add(int64(held - x.held))
-		x.held = held
-		return false
 	case err == errTooLong:
 		x.plain(fasthttp.StatusRequestEntityTooLarge)
 	case err != nil:
-		x.text(fasthttp.StatusBadRequest, "the body is not what its Content-Encoding says")
+		x.text(fasthttp.StatusBadRequest, notItsCoding)
 	default:
 		x.in = v
 	}
-	return true
 }
+
+const notItsCoding = "the body is not what its Content-Encoding says"

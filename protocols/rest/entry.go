@@ -272,7 +272,7 @@ func afterLook(x *Exchange) {
 		x.busy()
 	case !x.Holding:
 		x.put()
-	case x.expected > grid.StreamMin && !x.converts():
+	case x.expected > grid.StreamMin:
 		x.State, x.work = Working, func(x *Exchange, t grid.Ticket) bool {
 			x.reserve(x.expected, t)
 			x.letIn()
@@ -312,7 +312,8 @@ func afterRemove(x *Exchange) {
 
 // write begins with PUT and POST.
 func (x *Exchange) write(t grid.Ticket) {
-	if !x.takeMedia() {
+	become, ok := x.takeMedia()
+	if !ok {
 		return
 	}
 	x.op.TTL, x.op.Idle = x.seconds(fTTL), x.seconds(fIdle)
@@ -334,34 +335,39 @@ func (x *Exchange) write(t grid.Ticket) {
 	if x.collect(x.s.opt.MaxContent+contentSlack, collected); x.State != Receiving {
 		return
 	}
-	x.growing = x.expected < 0 && !x.converts()
+	announced := x.expected
+	coding, step := x.contentCoding(), media.ToStore(&x.media, become)
+	if (coding != identity || step != nil) && !x.newIntake(coding, step) {
+		return
+	}
+	x.growing = x.expected < 0
 	switch {
-	case x.meth == mPut && x.conditional(), x.meth == mPost && x.expected > grid.StreamMin:
+	case x.meth == mPut && x.conditional(), x.meth == mPost && announced > grid.StreamMin:
 		x.lookFirst()
-	case x.expected > grid.StreamMin && !x.converts():
+	case x.expected > grid.StreamMin:
 		x.reserve(x.expected, t)
 	}
 }
 
-// takeMedia reads what the body is. False: x is answered.
-func (x *Exchange) takeMedia() bool {
-	if v, given := x.field(fContentEncoding); given && !knownCoding(v) && !equalFold(v, codingNames[identity]) {
+// takeMedia reads what the body is, and how that becomes what the cache stores. False: x is answered.
+func (x *Exchange) takeMedia() (become media.Way, ok bool) {
+	if v, given := x.field(fContentEncoding); given && x.contentCoding() == identity && !equalFold(v, codingNames[identity]) {
 		x.plain(fasthttp.StatusUnsupportedMediaType)
-		return false
+		return 0, false
 	}
 	v, given := x.field(fContentType)
 	if !given {
 		x.op.Attr |= x.storage.Attr()
-		return true
+		return media.Same, true
 	}
 	m, err := media.Parse(v)
 	if err != nil || m.Wild || x.twice&(1<<fContentType) != 0 {
 		x.badMedia(v, err, "application/unknown")
-		return false
+		return 0, false
 	}
 	if len(m.Charset) > 0 && media.KnowsCharset(m.Charset) != nil {
 		x.text(fasthttp.StatusBadRequest, string(m.Charset))
-		return false
+		return 0, false
 	}
 	x.media = m
 	id := m.ID
@@ -372,14 +378,14 @@ func (x *Exchange) takeMedia() bool {
 		id = media.Text
 	}
 	if x.storage != media.None {
-		if x.become = id.To(&media.Type{ID: x.storage}); x.become == media.NoWay {
+		if become = id.To(&media.Type{ID: x.storage}); become == media.NoWay {
 			x.badMedia(v, nil, x.storage.String())
-			return false
+			return 0, false
 		}
 		id = x.storage
 	}
 	x.op.Attr |= id.Attr()
-	return true
+	return become, true
 }
 
 // storedAs is what a value is that says so by attr.
@@ -388,16 +394,6 @@ func (x *Exchange) storedAs(attr uint16) media.ID {
 		return id
 	}
 	return x.storage // who stored it could not say
-}
-
-// converts tells whether the value is stored in another form than it is sent.
-func (x *Exchange) converts() bool {
-	return x.media.ID == media.Form || x.has&(1<<fContentEncoding) != 0 || len(x.media.Encoding) > 0 && x.media.ID == media.OctetStream ||
-		x.recodes() || x.become == media.ToJSON || x.become == media.ToXML
-}
-
-func (x *Exchange) recodes() bool {
-	return len(x.media.Charset) > 0 && x.media.ID.IsText() && !media.IsUTF8(x.media.Charset)
 }
 
 func (x *Exchange) badMedia(v []byte, err error, storage string) {
@@ -433,62 +429,21 @@ func (x *Exchange) seconds(f field) int64 {
 	return min(n, maxSeconds) * 1000
 }
 
-// collected goes on when the whole body is in x.in.
+// collected goes on when the whole body has come.
 func collected(x *Exchange) {
+	if x.intake == nil {
+		x.finish()
+		return
+	}
+	x.State, x.work = Working, func(x *Exchange, t grid.Ticket) bool { return x.intake.finish(t) }
+}
+
+// finish goes on when all that is stored is there.
+func (x *Exchange) finish() {
 	if x.slot != nil {
 		x.filled()
 		return
 	}
-	if x.has&(1<<fContentEncoding) == 0 {
-		stored(x)
-		return
-	}
-	if len(x.in) <= grid.StreamMin && x.decoded(min(x.mostDecoded(), loopInflate)) {
-		if x.State == Receiving {
-			stored(x)
-		}
-		return
-	}
-	x.State, x.Alone, x.Heavy = Working, true, true
-	x.work = func(x *Exchange, _ grid.Ticket) bool {
-		x.State = Receiving
-		if x.decoded(x.mostDecoded()); x.State == Receiving {
-			stored(x)
-		}
-		return true
-	}
-}
-
-// stored turns what came into what is stored, and goes on with that.
-func stored(x *Exchange) {
-	var v []byte
-	var err error
-	switch {
-	case x.media.ID == media.Form:
-		v, err = unform(x.in[:0], x.in)
-	case x.recodes():
-		v, err = media.FromCharset(x.in, x.media.Charset)
-	case x.media.ID == media.OctetStream && equalFold(x.media.Encoding, "hex"):
-		v, err = media.FromHex(x.in)
-	case x.media.ID == media.OctetStream && equalFold(x.media.Encoding, "base64"):
-		v, err = media.FromBase64(x.in)
-	default:
-		v = x.in
-	}
-	if err != nil {
-		x.text(fasthttp.StatusBadRequest, "the value is not what its Content-Type says")
-		return
-	}
-	if x.become == media.ToJSON || x.become == media.ToXML {
-		if v, err = media.Convert(nil, v, x.become, nil); err != nil {
-			x.text(fasthttp.StatusBadRequest, "ISPN000655: the cache stores ", x.storage.String(), ", which the value is not")
-			return
-		}
-	}
-	if (x.recodes() || x.become == media.ToXML || x.become == media.ToJSON) && !x.charge(len(v)) {
-		return
-	}
-	x.in = v
 	x.hash = newHash()
 	x.hash.write(x.in)
 	x.put()
@@ -500,45 +455,12 @@ func (x *Exchange) put() {
 	if x.meth == mPut && x.conditional() {
 		x.op.Ask |= grid.KeepBody
 	}
-	switch {
-	case x.slot != nil:
+	if x.slot != nil {
 		x.op.Body = x.slot
-		x.wants(afterPut)
-	case len(x.in) > grid.StreamMin:
-		x.off, x.State, x.Alone, x.work = 0, Working, true, pour
-	default:
+	} else {
 		x.op.Value = x.in
-		x.wants(afterPut)
 	}
-}
-
-// pour copies a large value to where it will stay. False: Park.
-func pour(x *Exchange, t grid.Ticket) bool {
-	if x.slot == nil {
-		slot, code := x.cache.Reserve(&x.op, len(x.in), t)
-		if code != grid.OK {
-			x.res = grid.Result{Code: code}
-			x.refuse()
-			return true
-		}
-		x.slot = slot
-	}
-	for n := 0; x.off < len(x.in); {
-		if n >= workPiece {
-			return true
-		}
-		w := x.slot.Window()
-		if len(w) == 0 {
-			return false
-		}
-		k := copy(w, x.in[x.off:])
-		x.slot.Wrote(k)
-		x.off += k
-		n += k
-	}
-	x.op.Body = x.slot
 	x.wants(afterPut)
-	return true
 }
 
 func afterPut(x *Exchange) {

@@ -76,9 +76,9 @@ type Exchange struct {
 
 	tally   *Tally   // of the cache that an entry is in
 	storage media.ID // what its values are stored as; None: as they come
-	become  media.Way
 
 	// The request's body.
+	intake   *intake   // what it goes through; nil: it is stored as it comes
 	in       []byte    // collected
 	held     int       // bytes of in charged to Service.collected
 	most     int       // collected, or dropped, at most
@@ -141,7 +141,7 @@ func (x *Exchange) Reset(s *Service, peer *Peer) {
 	x.expected, x.room, x.left, x.growing, x.dropping, x.dropped = 0, 0, 0, false, false, 0
 	x.op, x.res = grid.Op{}, grid.Result{}
 	x.media, x.browser = media.Type{}, false
-	x.tally, x.storage, x.become = nil, media.None, media.NoWay
+	x.tally, x.storage = nil, media.None
 	x.large, x.whole, x.way, x.want, x.chosen = nil, false, media.Same, media.Type{}, false
 }
 
@@ -154,6 +154,10 @@ const (
 
 // Release lets go of what x holds outside of itself. It may be called more than once.
 func (x *Exchange) Release() {
+	if x.intake != nil {
+		x.intake.close()
+		x.intake = nil
+	}
 	x.giveUp()
 	if x.Blob != nil {
 		x.Blob.Close()
@@ -209,6 +213,9 @@ func (x *Exchange) Kept() int {
 	if x.events != nil {
 		n += x.events.kept()
 	}
+	if x.intake != nil {
+		n += x.intake.cost + len(x.intake.buf)
+	}
 	if x.squeeze != nil {
 		n += int(x.squeeze.cost) + x.squeeze.buf.Cap()
 	}
@@ -258,11 +265,17 @@ func (x *Exchange) Write(p []byte, t grid.Ticket) int {
 	if x.State != Receiving {
 		return 0
 	}
-	n := x.take(p, t)
+	n := 0
+	if x.intake != nil {
+		n = x.intake.write(p, t)
+	} else {
+		n = x.take(p, t)
+	}
 	x.got += n
 	return n
 }
 
+// take takes bytes of what is stored, as Write does.
 func (x *Exchange) take(p []byte, t grid.Ticket) int {
 	if x.growing && x.slot == nil && len(x.in)+len(p) > grid.StreamMin && !x.reserve(len(x.in)+len(p), t) {
 		return 0

@@ -41,22 +41,6 @@ func Settings(m Machine) []Setting {
 	return all
 }
 
-// FileKeys lists every key a file may hold, those of a listener below "latticed.listeners".
-func FileKeys() []string {
-	var names []string
-	for i := range keys {
-		if k := &keys[i]; k.name != "" {
-			names = append(names, join(section, k.name))
-		}
-		if keys[i].name == "listeners" {
-			for _, l := range listenerKeys {
-				names = append(names, join(section, join("listeners", l.name)))
-			}
-		}
-	}
-	return names
-}
-
 // line is one line of a configuration as it is shown.
 type line struct {
 	indent int

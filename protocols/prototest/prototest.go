@@ -149,14 +149,6 @@ func (c *Conn) Send(input []byte) []byte {
 	return c.take()
 }
 
-// End closes the client's side and returns what the session still answers.
-func (c *Conn) End() []byte {
-	c.t.Helper()
-	c.eof = true
-	c.settle()
-	return c.take()
-}
-
 func (c *Conn) take() []byte {
 	out := c.out
 	c.out = nil

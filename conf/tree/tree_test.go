@@ -56,6 +56,7 @@ func TestReaders(t *testing.T) {
 		{"yaml", "[a]: 1\n", "a key must be a word"},
 		{"yaml", "a: b: c\n", "line 1, column 1: mapping values are not allowed"},
 		{"yaml", "a: 1\nb: \"\n", "line 2, column 1: found unexpected end of stream"},
+		{"yaml", "a:\n\tb: 1\n", "line 2, column 1: found character that cannot start anything here; if it is a tab, indent with spaces"},
 		{"yaml", "a: \x00\n", "control characters are not allowed"},
 		{"yaml", "a: \xff\n", "invalid"},
 		{"xml", `<?xml version="1.0"?><a xmlns="urn:x" xmlns:p="urn:y" b="1" p:c="&lt;2"><!-- no --><d/><e> t </e></a>`, `{a@1:22={b@1:22="1" c@1:22="<2" d@1:84={} e@1:88="t"}}`},

@@ -43,6 +43,7 @@ func YAML(data []byte) (*Node, error) {
 // plain takes an error of the library apart, which writes the line into the text, but not the first one.
 func plain(err error) *Error {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	text = strings.Replace(text, "cannot start any token", "cannot start anything here; if it is a tab, indent with spaces", 1)
 	if at, rest, ok := strings.Cut(strings.TrimPrefix(text, "line "), ": "); ok && strings.HasPrefix(text, "line ") {
 		if line, err := strconv.Atoi(at); err == nil && line > 0 {
 			return &Error{line, 1, rest}

@@ -110,14 +110,21 @@ func (f File) Load() (tls.Certificate, error) {
 		c, err = tls.X509KeyPair(data, key)
 	case bytes.HasPrefix(data, []byte{0xfe, 0xed, 0xfe, 0xed}):
 		c, err = fromJKS(data, f.Alias, f.Password)
-	default:
+	case bytes.HasPrefix(data, pkcs12Begin):
 		c, err = fromPKCS12(data, f.Password)
+	default:
+		err = errStrange
 	}
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("read certificate %s: %w", f.Path, err)
 	}
 	return c, nil
 }
+
+// pkcs12Begin is what a PKCS#12 file begins with: a sequence of ASN.1.
+var pkcs12Begin = []byte{0x30}
+
+var errStrange = errors.New("it is neither PEM nor a PKCS#12 or Java keystore")
 
 // maxFile bounds a file of certificates.
 const maxFile = 1 << 20
@@ -242,8 +249,10 @@ func trusted(data []byte, password string) (list []*x509.Certificate, err error)
 			list = append(list, c)
 		}
 		return list, nil
+	case bytes.HasPrefix(data, pkcs12Begin):
+		return pkcs12.DecodeTrustStore(data, password)
 	}
-	return pkcs12.DecodeTrustStore(data, password)
+	return nil, errStrange
 }
 
 // SelfSigned makes a certificate for this machine that nobody vouches for, valid from an hour before now for a year.

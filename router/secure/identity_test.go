@@ -93,6 +93,8 @@ func TestFiles(t *testing.T) {
 	bad(secure.File{Path: java, Password: "secret"}, "an alias chooses one of several")
 	bad(secure.File{Path: java, Password: "secret", Alias: "three"}, `found 0 with the alias "three"`)
 	bad(secure.File{Path: filepath.Join(dir, "none")}, "no such file")
+	bad(secure.File{Path: write("text", []byte("text\n"))}, "text: it is neither PEM nor a PKCS#12 or Java keystore")
+	bad(secure.File{Path: write("empty", nil)}, "empty: it is neither PEM")
 	bad(secure.File{Path: write("huge", make([]byte, 1<<20+1))}, "larger")
 
 	for path, ok := range map[string]bool{chain: true, write("trust.p12", trust): true, java: true, keyFile: false} {

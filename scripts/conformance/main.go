@@ -91,6 +91,7 @@ var suites = []suite{
 	{"chromium", true, []string{"nginx", "nodejs", "npm", "chromium", "fonts-dejavu-core"}, onSite(chromium)},
 	{"README/python", false, pythonPackages, python("python")},
 	{"README/js", false, nodePackages, node("js")},
+	{"README/sh", false, []string{"curl"}, web(script("sh", "sh"))},
 	{"memory", true, nil, memory},
 }
 
@@ -316,14 +317,20 @@ func (r *runner) example(language, interpreter, dir, addr string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	code = strings.NewReplacer("127.0.0.1", host, "11211", port).Replace(code)
+	code = strings.NewReplacer("127.0.0.1", host, "11211", port, "11222", port).Replace(code)
 	path := filepath.Join(dir, "README."+language)
 	if err := os.WriteFile(path, []byte(code), 0o644); err != nil {
 		return 0, err
 	}
 	out, err := r.command(dir, nil, interpreter, path)
-	if err == nil && !strings.Contains(out, "hello") {
-		err = fmt.Errorf("README.md's example in %s printed %q", language, out)
+	words := []string{"hello"}
+	if language == "sh" {
+		words = []string{"hello by HTTP\n", "my own\n", `"hits":1,`}
+	}
+	for _, w := range words {
+		if err == nil && !strings.Contains(out, w) {
+			err = fmt.Errorf("README.md's example in %s did not print %q", language, w)
+		}
 	}
 	if err != nil {
 		return 0, err

@@ -17,13 +17,13 @@ func TestFootprint(t *testing.T) {
 	const entries = 1_000_000
 	f := func(name string, op grid.Op, most float64) {
 		t.Helper()
-		heap := func() int64 {
+		heap := func() (bytes, allocs int64) {
 			runtime.GC()
 			var m runtime.MemStats
 			runtime.ReadMemStats(&m)
-			return int64(m.HeapAlloc)
+			return int64(m.HeapAlloc), int64(m.Mallocs)
 		}
-		before := heap()
+		before, allocs := heap()
 		s := newStore(t, store.Options{Limit: 256 << 20})
 		b := grid.NewBatch(1 << 16)
 		op.Kind, op.Value = grid.Put, make([]byte, 100)
@@ -45,7 +45,11 @@ func TestFootprint(t *testing.T) {
 			t.Helper()
 			var st grid.Stats
 			s.Stats(&st, grid.Time{})
-			grown := heap() - before
+			now, made := heap()
+			grown, made := now-before, made-allocs
+			if made > entries/100 { // some for each page of the index
+				t.Errorf("%s, %s: %d allocations", name, what, made)
+			}
 			per := (float64(st.Memory) + float64(grown)) / entries
 			t.Logf("%s, %s: %.1f bytes an entry, heap %d bytes", name, what, per, grown)
 			if st.Entries != entries || per > most || grown > 4<<20 {

@@ -286,13 +286,13 @@ func (x *index) fill(g *group, j uint32, hole int) {
 // grow adds a bucket. False: there is no memory for it.
 func (x *index) grow() bool {
 	n := x.buckets()
-	if t := *x.table.Load(); n == len(t)*pageShare {
+	if n == len(*x.table.Load())*pageShare {
 		page := x.a.page()
 		if page == 0 {
 			return false
 		}
 		clear(x.a.bytes(page, pageSize))
-		t = append(t, page)
+		t := append(*x.table.Load(), page) // of its own: it goes to the heap, once a page and not once a bucket
 		x.table.Store(&t)
 	}
 	l := x.layout
@@ -351,8 +351,8 @@ func (x *index) shrink() bool {
 	x.replace(list)
 	x.replace(other)
 	// For cache.touch nothing is freed: whatever is in the page later, or in the table, lies in the arena.
-	if t := *x.table.Load(); x.buckets() <= (len(t)-1)*pageShare {
-		n := len(t) - 1
+	if n := len(*x.table.Load()) - 1; x.buckets() <= n*pageShare {
+		t := *x.table.Load()
 		page := t[n]
 		if t = t[:n:n]; n&(n-1) == 0 { // a smaller array each time that half has gone
 			t = slices.Clone(t)

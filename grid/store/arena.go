@@ -74,10 +74,11 @@ const (
 	commitLeast = 1 << 20 // asked for when the system refuses a whole step
 )
 
-// shape says how many shards and how large log segments suit a limit.
+// shape says how many shards and how large log segments suit a limit. Each shard has one that is half full on average, so there
+// are many for each: where a quarter of the limit is used, they keep a 128th of that free.
 func shape(limit int) (shards int, shift uint) {
 	shards = 1 << min(maxShardBits, max(0, bits.Len(uint(limit>>21))-1))
-	per := max(1, limit/shards/128)
+	per := max(1, limit/shards/256)
 	return shards, uint(min(maxSegShift, max(minSegShift, bits.Len(uint(per))-1)))
 }
 

@@ -80,7 +80,7 @@ func (s *Store) enlist(byName map[string]*cache) {
 
 // Create makes an empty cache. Each has 1 to as many shards as the default one: 4, or by its bounds one for 16,384 entries or
 // 2 MiB. A shard costs 6 KiB of heap and 4 KiB of the arena, and once there are entries up to two log segments that are not
-// yet full, or ten of 48 and more. So the shards are bounded, too: created caches may have a quarter of all log segments open.
+// yet full, or ten of 96 and more. So the shards are bounded, too: created caches may have a quarter of all log segments open.
 func (s *Store) Create(name string, o CacheOptions) error {
 	if name == "" || len(name) > maxName {
 		return fmt.Errorf("grid/store: create cache %q: a name has 1 to %d bytes", name, maxName)

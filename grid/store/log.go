@@ -25,7 +25,7 @@ type queue struct {
 // queue; and only a shard that has many segments keeps terms apart. What has no lifespan is of term 0, like what has a long one.
 const (
 	terms     = 5
-	termsFrom = 48 // segments of a shard
+	termsFrom = 96 // segments of a shard
 )
 
 var termEnds = [terms - 1]int64{16_000, 128_000, 1024_000, 8192_000} // ms that are left

@@ -4,6 +4,6 @@ package store
 // free. Small entries, which are kept in log segments; a large value's run is rounded up to pages. TestFootprint holds
 // both.
 const (
-	Overhead     = 29 // without flags, lifespan and max-idle
+	Overhead     = 28 // without flags, lifespan and max-idle
 	FullOverhead = 39 // with flags and a lifespan
 )

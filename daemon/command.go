@@ -158,6 +158,8 @@ func serve(cmd *cobra.Command, version string) error {
 	}
 	greet(cmd.OutOrStdout(), d, c, version)
 	notify("READY=1")
+	debug.FreeOSMemory() // what starting has used of the heap, and of the program
+	trim(os.DirFS("/"))
 	leave := func(why *zerolog.Event) error {
 		why.Msg("stopping")
 		notify("STOPPING=1")

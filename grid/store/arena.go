@@ -68,18 +68,21 @@ func (i *info) free() *[4]uint64 { return (*[4]uint64)(unsafe.Pointer(i)) }
 
 const (
 	infoSize    = int(unsafe.Sizeof(info{}))
+	shardsPer   = 16 // processors
 	minSegShift = 15
 	maxSegShift = 20
 	commitStep  = 32 << 20
 	commitLeast = 1 << 20 // asked for when the system refuses a whole step
+	hugePage    = 2 << 20 // bytes, on most machines
 )
 
-// shape says how many shards and how large log segments suit a limit. Each shard has one that is half full on average, so there
-// are many for each: where a quarter of the limit is used, they keep a 128th of that free.
-func shape(limit int) (shards int, shift uint) {
-	shards = 1 << min(maxShardBits, max(0, bits.Len(uint(limit>>21))-1))
-	per := max(1, limit/shards/256)
-	return shards, uint(min(maxSegShift, max(minSegShift, bits.Len(uint(per))-1)))
+// shape says how many shards and how large log segments suit a limit and so many processors. Each shard has a segment that is half
+// full on average, so there are few shards where few processors could meet in one, and many segments: where 64 shards use a quarter
+// of the limit, they keep a 128th of that free.
+func shape(limit, procs int) (shards int, shift uint) {
+	most := min(maxShardBits, max(0, bits.Len(uint(limit>>21))-1))
+	per := max(1, limit>>most/256)
+	return 1 << min(most, bits.Len(uint(shardsPer*procs-1))), uint(min(maxSegShift, max(minSegShift, bits.Len(uint(per))-1)))
 }
 
 func newArena(limit uint64, shift uint, heap bool) (*arena, error) {
@@ -95,6 +98,7 @@ func newArena(limit uint64, shift uint, heap bool) (*arena, error) {
 	default:
 		want = max(8*limit, 1<<30) // so that the limit can be raised
 	}
+	var reserved []byte
 	var err error
 	for {
 		n := int(want/uint64(seg)) + 1
@@ -102,8 +106,11 @@ func newArena(limit uint64, shift uint, heap bool) (*arena, error) {
 		total := (n + table) * seg
 		if heap {
 			a.mem = make([]byte, total)
-		} else {
-			a.mem, err = reserve(total)
+			reserved = a.mem
+		} else if reserved, err = reserve(total + hugePage); err == nil {
+			// the first log segment begins with a huge page
+			skip := -(int(uintptr(unsafe.Pointer(unsafe.SliceData(reserved)))) + table*seg) & (hugePage - 1)
+			a.mem = reserved[skip:][:total]
 		}
 		if err == nil {
 			a.base = unsafe.Pointer(unsafe.SliceData(a.mem))
@@ -117,8 +124,7 @@ func newArena(limit uint64, shift uint, heap bool) (*arena, error) {
 		want /= 2
 	}
 	if !heap {
-		mem := a.mem
-		runtime.AddCleanup(a, func(mem []byte) { unreserve(mem) }, mem)
+		runtime.AddCleanup(a, func(mem []byte) { unreserve(mem) }, reserved)
 	}
 	a.huge = limit >= 64<<20
 	if err := a.commit(uint64(a.top) << shift); err != nil {
@@ -153,8 +159,8 @@ func (a *arena) commit(end uint64) error {
 	if err != nil {
 		return err
 	}
-	if a.huge {
-		huge(mem)
+	if table := uint64(a.first) << a.shift; a.huge && from+uint64(len(mem)) > table {
+		huge(mem[max(table, from)-from:]) // of the table only the beginning is used
 	}
 	a.ready.Store(from + uint64(len(mem)))
 	return nil

@@ -292,7 +292,7 @@ func (x *index) raze(n int) (done bool) {
 	if x.razed < len(t) {
 		return false
 	}
-	x.count, x.spill, x.scratch = 0, spill{}, nil
+	x.count, x.spill = 0, spill{}
 	return true
 }
 

@@ -13,7 +13,7 @@
 //	entry:   | what there is of it, version, last use | flags, lifespan, max-idle ... | key | value or its run |
 //	index:   buckets of 8 slots: | tag 16 | frequency 2 | offset 46 |
 //
-// Entries are spread over up to 64 shards by grid segment; a grid segment lies in one shard. A shard is a mutex, an index
+// Entries are spread over up to 64 shards, 16 a processor, by grid segment, which lies in one. A shard is a mutex, an index
 // (index.go) that grows and shrinks by one bucket at a time, and two queues of log segments for eviction (evict.go, ghost.go). A
 // store appends to the log, where what expires at about the same time is kept together, or overwrites in place what it nearly
 // fills; what is replaced stays behind as dead bytes until its segment is emptied. Large values are runs that are counted by

@@ -33,10 +33,9 @@ type index struct {
 	table atomic.Pointer[[]uint64]
 	state atomic.Uint64 // level 8 | k 8 | next 32
 	layout
-	count   int
-	razed   int // pages given back, of a removed cache
-	spill   spill
-	scratch []uint64
+	count int
+	razed int // pages given back, of a removed cache
+	spill spill
 }
 
 type layout struct {
@@ -297,7 +296,8 @@ func (x *index) grow() bool {
 	}
 	l := x.layout
 	old := group{l.next, 1 << l.level, l.k, 0}
-	all := x.empty(&old)
+	var slots [2 * groupLen * bucketLen]uint64
+	all := x.empty(&old, slots[:0])
 	splits := l.k+1 == 2*groupLen
 	list := x.spill.cut(old.first)
 	if l.next++; l.next == 1<<l.level {
@@ -340,7 +340,8 @@ func (x *index) shrink() bool {
 	}
 	l.next--
 	whole := group{l.next, 1 << l.level, l.k + 1, 0} // or the two groups that become one
-	all := x.empty(&whole)
+	var slots [2 * groupLen * bucketLen]uint64
+	all := x.empty(&whole, slots[:0])
 	list, other := x.spill.cut(whole.first), uint32(0)
 	if whole.len == 2*groupLen {
 		other = x.spill.cut(whole.first + whole.stride)
@@ -365,9 +366,8 @@ func (x *index) shrink() bool {
 	return true
 }
 
-// empty takes the slots out of a group's buckets.
-func (x *index) empty(g *group) []uint64 {
-	all := x.scratch[:0]
+// empty takes the slots out of a group's buckets, and appends them to all.
+func (x *index) empty(g *group, all []uint64) []uint64 {
 	for j := range g.len {
 		b := x.at(g, j)
 		for i := range b {
@@ -377,7 +377,6 @@ func (x *index) empty(g *group) []uint64 {
 			}
 		}
 	}
-	x.scratch = all
 	return all
 }
 

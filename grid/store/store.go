@@ -6,6 +6,7 @@ import (
 	"hash/maphash"
 	"math"
 	"math/bits"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -103,7 +104,7 @@ func New(o Options) (*Store, error) {
 		limit = maxReserve / 8
 	}
 	limit = min(limit, maxReserve/2)
-	shards, shift := shape(int(limit))
+	shards, shift := shape(int(limit), runtime.GOMAXPROCS(0))
 	if o.Limit == 0 {
 		shift = min(shift, 17)
 	}

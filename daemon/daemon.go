@@ -224,7 +224,7 @@ func (d *Daemon) listen(c *conf.Config) error {
 		}
 		kept = append(kept, *l)
 		rl := &router.Listener{
-			Net: ln, Trusted: l.ProxyTrusted, Local: isLocal(ln.Addr()), Trusts: router.Within(l.TrustProxies),
+			Net: ln, Trusted: l.ProxyTrusted, Local: isLocal(ln.Addr()), Door: protocols.Door{Trusts: router.Within(l.TrustProxies)},
 		}
 		rl.SetPolicy(policy(l))
 		// Behind a proxy on this machine is the whole world.

@@ -42,11 +42,32 @@ type Env struct {
 	Owner  Owner // nil only in tests
 	Remote netip.AddrPort
 	TLS    bool
-	Local  bool // the listener is reachable from this machine alone: a loopback address or a Unix socket
-	Admin  bool // what changes the server may be asked for on this listener
+	Local  bool  // the listener is reachable from this machine alone: a loopback address or a Unix socket
+	Admin  bool  // what changes the server may be asked for on this listener
+	Door   *Door // of the listener; nil is a zero one
+	Limits Limits
+}
+
+// Door is what all connections of a listener have in common.
+type Door struct {
 	// Trusts tells whether an address is that of a proxy whose word on who asks is taken; nil: none is.
 	Trusts func(netip.Addr) bool
-	Limits Limits
+	// Log takes a record of each request, also of those that nobody is there to be answered for when the session is closed. nil:
+	// it is off.
+	Log accesslog.Recorder
+}
+
+// Trusts is the Door's.
+func (e *Env) Trusts(addr netip.Addr) bool {
+	return e.Door != nil && e.Door.Trusts != nil && e.Door.Trusts(addr)
+}
+
+// Log is the Door's.
+func (e *Env) Log() accesslog.Recorder {
+	if e.Door == nil {
+		return nil
+	}
+	return e.Door.Log
 }
 
 // Describe is Owner's, where there is one.
@@ -78,20 +99,19 @@ type Owner interface {
 // Turn is all a session sees in one Step. It and everything in it is the driver's, and may be another driver's next
 // time: nothing of it is kept, except a late Body, which becomes the session's.
 type Turn struct {
-	In      []byte      // unread input, overwritten after Step
-	EOF     bool        // nothing follows In
-	Leaving bool        // the node is stopping: say goodbye, end when nothing is under way
-	Overdue bool        // a request has been coming for too long: what In does not complete is given up
-	Late    []Answer    // in any order; their values fit Room and are valid during Step
-	Out     []byte      // replies are appended; len 0 on entry
-	Room    int         // start no further reply when len(Out) reaches it
-	CanTail bool        // Tail may be used (clear-text drivers)
-	Tail    []byte      // bytes to send after Out, pinned by a Blob the session holds until the next Step
-	Now     grid.Time   //
-	Batch   *grid.Batch // empty on entry
-	Loop    int         // index for per-loop state, below MaxLoops; stream goroutines share the last
-	Log     accesslog.Recorder
-	Rec     accesslog.Record // scratch for Log, which is nil when off
+	In      []byte           // unread input, overwritten after Step
+	EOF     bool             // nothing follows In
+	Leaving bool             // the node is stopping: say goodbye, end when nothing is under way
+	Overdue bool             // a request has been coming for too long: what In does not complete is given up
+	Late    []Answer         // in any order; their values fit Room and are valid during Step
+	Out     []byte           // replies are appended; len 0 on entry
+	Room    int              // start no further reply when len(Out) reaches it
+	CanTail bool             // Tail may be used (clear-text drivers)
+	Tail    []byte           // bytes to send after Out, pinned by a Blob the session holds until the next Step
+	Now     grid.Time        //
+	Batch   *grid.Batch      // empty on entry
+	Loop    int              // index for per-loop state, below MaxLoops; stream goroutines share the last
+	Rec     accesslog.Record // scratch for Door.Log
 }
 
 // MaxLoops bounds Turn.Loop, so that per-loop state can be an array made when a Protocol is.

@@ -179,7 +179,7 @@ func (h *Hub) Admit(l *Listener, remote, local net.Addr) (c *Conn, say string, o
 		victim.Kill()
 	}
 	c.Env = protocols.Env{
-		Conn: id, Caches: h.Caches, Remote: addr, Local: l.Local, Admin: l.Admin, Trusts: l.Trusts, Limits: protocols.DefaultLimits,
+		Conn: id, Caches: h.Caches, Remote: addr, Local: l.Local, Admin: l.Admin, Door: &l.Door, Limits: protocols.DefaultLimits,
 	}
 	c.Env.Owner = c
 	c.Session = open(l, c)

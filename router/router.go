@@ -27,10 +27,9 @@ type Listener struct {
 	// ALPN has the protocols that a client gets unsniffed when the handshake has agreed on their names. Those of others
 	// are sniffed.
 	ALPN  map[string]protocols.Protocol
-	Local bool // see protocols.Env
-	Admin bool // likewise
-	// Trusts is likewise; see Within.
-	Trusts func(netip.Addr) bool
+	Local bool           // see protocols.Env
+	Admin bool           // likewise
+	Door  protocols.Door // likewise; for Trusts see Within
 
 	policy atomic.Pointer[Policy]
 	closed atomic.Bool

@@ -8,6 +8,7 @@ import (
 	xhttp2 "golang.org/x/net/http2"
 
 	accesslog "github.com/latticed/latticed/access-log"
+	"github.com/latticed/latticed/protocols"
 	"github.com/latticed/latticed/protocols/prototest"
 )
 
@@ -17,7 +18,7 @@ func TestAccessLog(t *testing.T) {
 	log := &prototest.Log{Format: func(rec *accesslog.Record) string {
 		return fmt.Sprintf("%s %s %s %s %s/%s %d %d", rec.Op, rec.Protocol, rec.Status, rec.Target, rec.Cache, rec.Key, rec.In, rec.Out)
 	}}
-	c.log = log
+	c.env.Door = &protocols.Door{Log: log}
 	c.request(1, false, "PUT", key)
 	c.must(c.framer.WriteData(1, true, []byte("value")))
 	c.step()

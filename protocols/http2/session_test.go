@@ -13,7 +13,6 @@ import (
 	xhttp2 "golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 
-	accesslog "github.com/latticed/latticed/access-log"
 	"github.com/latticed/latticed/grid"
 	"github.com/latticed/latticed/grid/gridtest"
 	"github.com/latticed/latticed/grid/store"
@@ -37,7 +36,7 @@ type client struct {
 	last    protocols.Progress
 	leaving bool
 	overdue bool
-	log     accesslog.Recorder
+	env     *protocols.Env
 	handed  bool // to a goroutine
 }
 
@@ -48,7 +47,8 @@ func protocol() *http2.Protocol {
 func dial(t testing.TB, caches grid.Caches) *client {
 	t.Helper()
 	c := &client{t: t, batch: grid.NewBatch(64 << 10), now: 1_700_000_000_000, room: 64 << 10}
-	c.session = protocol().Open(&protocols.Env{Conn: 1, Caches: caches, Limits: protocols.DefaultLimits})
+	c.env = &protocols.Env{Conn: 1, Caches: caches, Limits: protocols.DefaultLimits}
+	c.session = protocol().Open(c.env)
 	c.framer = xhttp2.NewFramer(&c.sent, &c.out)
 	c.framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	c.enc = hpack.NewEncoder(&c.head)
@@ -90,7 +90,7 @@ func (c *client) step() {
 		in := bytes.Clone(c.sent.Bytes())
 		turn := protocols.Turn{
 			In: in, Out: make([]byte, 0, 96<<10), Room: c.room, Now: grid.Time{Wall: c.now}, Batch: c.batch,
-			Leaving: c.leaving, Overdue: c.overdue, Log: c.log,
+			Leaving: c.leaving, Overdue: c.overdue,
 		}
 		if c.handed {
 			turn.Loop = protocols.MaxLoops - 1

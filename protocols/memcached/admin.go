@@ -60,7 +60,7 @@ func (t *turn) alone() {
 	ws := &t.words
 	ws.cut(line)
 	name := string(ws.w[0])
-	if t.Log != nil && !t.Log.Admit(1) {
+	if t.s.env.Log() != nil && !t.s.env.Log().Admit(1) {
 		t.Out = append(t.Out, busyER...)
 		return
 	}
@@ -73,7 +73,7 @@ func (t *turn) alone() {
 	switch {
 	case t.s.late != nil: // flush_all, late
 		t.s.late.queue[0].in = eol + 1
-	case t.Log != nil:
+	case t.s.env.Log() != nil:
 		t.log(adminName(name), nil, statusWord(reply), eol+1, out, t.Now, 0)
 	}
 }

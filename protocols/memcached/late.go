@@ -84,7 +84,7 @@ func (t *turn) settle(h *held, r *req, res *grid.Result, nanos int64) {
 	if res != nil {
 		h.body = res.Body
 	}
-	if t.Log != nil {
+	if t.s.env.Log() != nil {
 		t.record(r, res, h.text, h.suffix, h.in, h.start, nanos)
 	}
 	t.s.late.bytes += len(h.text)

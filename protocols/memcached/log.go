@@ -31,7 +31,7 @@ func (t *turn) log(op string, key []byte, status string, in, out int, start grid
 	t.Rec = accesslog.Record{
 		Conn: t.s.env.Conn, Start: start.Wall, Duration: nanos, Protocol: "memcached", Op: op, Status: status, Key: key, In: in, Out: out,
 	}
-	t.Log.Record(&t.Rec)
+	t.s.env.Log().Record(&t.Rec)
 	t.Rec = accesslog.Record{}
 }
 

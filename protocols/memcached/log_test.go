@@ -88,11 +88,11 @@ func TestAccessLogRefuses(t *testing.T) {
 
 // A recorder costs no memory a request either.
 func TestStepWithAccessLogAllocatesNothing(t *testing.T) {
-	s := memcached.New(memcached.Options{}).Open(&protocols.Env{Caches: stub{}, Limits: protocols.DefaultLimits})
+	s := memcached.New(memcached.Options{}).Open(&protocols.Env{Caches: stub{}, Limits: protocols.DefaultLimits, Door: &protocols.Door{Log: nobody{}}})
 	in, out, batch := []byte(strings.Repeat("get key\r\nset key 0 0 5\r\nvalue\r\nmg key v\r\n", 10)), make([]byte, 0, 64<<10), grid.NewBatch(64<<10)
 	turn := protocols.Turn{}
 	step := func() {
-		turn = protocols.Turn{In: in, Out: out, Room: 64 << 10, Now: grid.Time{Wall: 1.7e12}, Batch: batch, Log: nobody{}}
+		turn = protocols.Turn{In: in, Out: out, Room: 64 << 10, Now: grid.Time{Wall: 1.7e12}, Batch: batch}
 		s.Step(&turn)
 	}
 	step()

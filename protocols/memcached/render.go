@@ -22,7 +22,7 @@ func (t *turn) answer(r *req, res *grid.Result, in int) {
 	if res != nil && res.Body != nil {
 		s.send = &send{body: res.Body, suffix: suffix}
 	}
-	if t.Log != nil {
+	if t.s.env.Log() != nil {
 		t.record(r, res, t.Out[from:], suffix, in, t.Now, int64(t.took))
 	}
 }

@@ -301,8 +301,8 @@ func (t *turn) perform(from int) {
 	ran := 0
 	var began time.Time
 	admitted := true
-	if t.Log != nil {
-		admitted = t.Log.Admit(t.n)
+	if t.s.env.Log() != nil {
+		admitted = t.s.env.Log().Admit(t.n)
 		began = time.Now()
 	}
 	switch {
@@ -318,7 +318,7 @@ func (t *turn) perform(from int) {
 		}
 		ran = s.cache.Do(b)
 	}
-	if t.Log != nil {
+	if t.s.env.Log() != nil {
 		t.took = time.Since(began)
 	}
 	for i := 0; i < t.n; i++ {

@@ -122,6 +122,9 @@ func (s Setup) Dial(t testing.TB, h How) *Conn {
 	}
 	env := c.parts.Env
 	env.Conn, env.Caches, env.Owner, env.Limits = 1, c.spy, owner{&c.box}, limits
+	if c.parts.Log != nil {
+		env.Door = &protocols.Door{Log: c.parts.Log}
+	}
 	c.sess = c.parts.Protocol.Open(&env)
 	t.Cleanup(c.Close)
 	return c
@@ -193,7 +196,7 @@ func (c *Conn) step() {
 	set.batch.Late = &c.box
 	set.turn = protocols.Turn{
 		In: in, EOF: c.eof, Late: late, Out: set.out[:0], Room: c.how.Room, CanTail: c.how.Tail, Now: now, Batch: set.batch,
-		Loop: c.steps % protocols.MaxLoops, Log: c.parts.Log,
+		Loop: c.steps % protocols.MaxLoops,
 	}
 	if c.handed = c.handed || c.prog.Next == protocols.HandOff; c.handed {
 		set.turn.Loop = protocols.MaxLoops - 1

@@ -18,7 +18,7 @@ const forwardBits = 1<<fForwarded | 1<<fForwardedFor | 1<<fForwardedHost | 1<<fF
 // written.
 func (x *Exchange) heed() {
 	env := x.peer.Env
-	if x.has&forwardBits == 0 || env.Trusts == nil || !env.Trusts(env.Remote.Addr()) {
+	if x.has&forwardBits == 0 || !env.Trusts(env.Remote.Addr()) {
 		return
 	}
 	f := &x.from

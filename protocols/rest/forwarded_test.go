@@ -13,7 +13,7 @@ func TestForwarded(t *testing.T) {
 	trusted := netip.MustParsePrefix("10.0.0.0/8")
 	f := func(from string, fields []string, remote, proto, host string) {
 		t.Helper()
-		env := &protocols.Env{Remote: netip.AddrPortFrom(netip.MustParseAddr(from), 1), Trusts: trusted.Contains}
+		env := &protocols.Env{Remote: netip.AddrPortFrom(netip.MustParseAddr(from), 1), Door: &protocols.Door{Trusts: trusted.Contains}}
 		var x Exchange
 		x.Reset(New(Options{}), &Peer{Env: env})
 		x.Start([]byte("GET"), []byte("/"))

@@ -24,11 +24,11 @@ const resetStatus = "reset"
 // Admit begins with the record of x, if there is to be one. False: the log takes none, and x is answered.
 func (x *Exchange) Admit(t *protocols.Turn) bool {
 	x.start = t.Now
-	if t.Log == nil {
+	if x.peer.Env.Log() == nil {
 		return true
 	}
 	x.Began = time.Now()
-	if t.Log.Admit(1) {
+	if x.peer.Env.Log().Admit(1) {
 		return true
 	}
 	x.text(503, "the access log is full; nothing was done, try again later")
@@ -37,7 +37,7 @@ func (x *Exchange) Admit(t *protocols.Turn) bool {
 
 // Record writes x to the access log, if there is one, as a request by protocol.
 func (x *Exchange) Record(t *protocols.Turn, protocol string) {
-	if t.Log == nil {
+	if x.peer.Env.Log() == nil {
 		return
 	}
 	status, code := resetStatus, x.Res.StatusCode()
@@ -52,7 +52,7 @@ func (x *Exchange) Record(t *protocols.Turn, protocol string) {
 	if x.head > 0 {
 		t.Rec.Target = x.Req.RequestURI()
 	}
-	t.Log.Record(&t.Rec)
+	x.peer.Env.Log().Record(&t.Rec)
 	t.Rec = accesslog.Record{}
 }
 

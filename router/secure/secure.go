@@ -175,7 +175,7 @@ func (k *session) run(t *protocols.Turn, b *scratch) protocols.Progress {
 		t.Batch.Reset()
 		b.turn = protocols.Turn{
 			In: b.plain, EOF: k.eof && drained, Late: late, Out: b.out[:0], Room: max(1, t.Room-len(k.mem.out)),
-			Now: t.Now, Batch: t.Batch, Loop: t.Loop, Log: t.Log, Leaving: t.Leaving, Overdue: t.Overdue && drained,
+			Now: t.Now, Batch: t.Batch, Loop: t.Loop, Leaving: t.Leaving, Overdue: t.Overdue && drained,
 		}
 		late = nil
 		p := k.inner.Step(&b.turn)

@@ -66,7 +66,7 @@ func (w *work) send() (next protocols.Next, done bool) {
 			next, done = protocols.Switch, true
 		}
 		last := m.last
-		m.Record(w.Turn, versions[m.minor])
+		m.Record()
 		s.p.put(m)
 		if n++; last && !done {
 			for ; n < len(s.owed); n++ { // asked for before it was known: behind a body that ends with the connection

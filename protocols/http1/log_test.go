@@ -2,10 +2,13 @@ package http1_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	accesslog "github.com/latticed/latticed/access-log"
+	"github.com/latticed/latticed/grid"
+	"github.com/latticed/latticed/grid/gridtest"
 	"github.com/latticed/latticed/protocols"
 	"github.com/latticed/latticed/protocols/prototest"
 )
@@ -68,5 +71,45 @@ func TestAccessLogIsFull(t *testing.T) {
 	got += bare(c.Send([]byte(get("k"))))
 	if strings.Count(got, "HTTP/1.1 503 ") != 2 || strings.Count(got, "the access log is full") != 2 || strings.Count(got, "HTTP/1.1 404 ") != 1 {
 		t.Errorf("got %q", got)
+	}
+}
+
+// TestAccessLogOfWhoLeaves ends connections in the middle of requests: each that has begun is recorded, once.
+func TestAccessLogOfWhoLeaves(t *testing.T) {
+	caches := gridtest.NewModel(gridtest.Options{Chunk: 100})
+	c := prototest.Setup(func() prototest.Parts { parts := setup(protocols.Env{})(); parts.Caches = caches; return parts }).Dial(t, prototest.How{})
+	c.Send([]byte(put("k", "value") + put("big", strings.Repeat("v", 50_000))))
+	half := put("k", strings.Repeat("w", 50_000), "Content-Encoding: gzip")
+	for _, test := range []struct {
+		send string
+		late bool // the grid does not answer
+		room int
+		want []string
+	}{
+		{get("k")[:30], false, 1000, nil},
+		{put("k", "value")[:len(put("k", "value"))-2], false, 1000, []string{`"PUT" HTTP/1.1 reset ` + base + "k default/k 3 0"}},
+		{half[:len(half)-49_980], false, 1000, []string{`"PUT" HTTP/1.1 400 ` + base + "k default/k 0 46"}},
+		{get("k") + verb("DELETE", "none"), true, 1000, []string{`"GET" HTTP/1.1 reset ` + base + "k default/k 0 0", `"DELETE" HTTP/1.1 reset ` + base + "none default/none 0 0"}},
+		{get("big"), false, 100, []string{`"GET" HTTP/1.1 200 ` + base + "big default/big 0 300"}},
+		{get("k") + get("big", "Connection: close"), false, 1000, []string{`"GET" HTTP/1.1 200 ` + base + "k default/k 0 5", `"GET" HTTP/1.1 200 ` + base + "big default/big 0 3800"}},
+		{on("GET", "?action=listen"), false, 1000, []string{`"GET" HTTP/1.1 200 /rest/v2/caches/default?action=listen default/ 0 0`}},
+	} {
+		log := &prototest.Log{Format: line}
+		env := &protocols.Env{Conn: 1, Caches: caches, Limits: protocols.DefaultLimits, Door: &protocols.Door{Log: log}}
+		if test.late {
+			env.Caches = gridtest.NewLate(caches, 1)
+		}
+		s := setup(protocols.Env{})().Protocol.Open(env)
+		turn := protocols.Turn{In: []byte(test.send), Now: prototest.Now, Batch: grid.NewBatch(test.room), Room: test.room}
+		p := s.Step(&turn)
+		if test.send[0] == 'P' && p.Next == protocols.Flush {
+			turn.In = turn.In[p.Used:]
+			s.Step(&turn)
+		}
+		s.Close()
+		s.Close()
+		if !slices.Equal(log.Lines, test.want) || log.Wrong != "" || log.Admitted != len(test.want) {
+			t.Errorf("%.60q: got %q, want %q; %s", test.send, log.Lines, test.want, log.Wrong)
+		}
 	}
 }

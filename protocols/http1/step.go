@@ -205,7 +205,7 @@ func (w *work) open(h *head, in []byte) {
 	s := w.s
 	m := s.p.get(&s.peer)
 	s.owed = append(s.owed, m)
-	admitted := m.Admit(w.Turn)
+	admitted := m.Admit(versions[m.minor], w.Now)
 	if h.status != 0 {
 		m.Refuse(h.status, h.reason)
 		w.end(m)
@@ -218,7 +218,7 @@ func (w *work) open(h *head, in []byte) {
 		m.Field(name, value)
 	}
 	w.pos += h.size
-	m.minor, m.keep = h.minor, h.keepAlive
+	m.minor, m.keep, m.Protocol = h.minor, h.keepAlive, versions[h.minor]
 	m.last = h.close || h.minor == 0 && !h.keepAlive || w.Leaving
 	if admitted && h.upgrading && h.minor > 0 && !h.chunked && h.length <= 0 {
 		if name, to := w.upgrade(m, h); to != nil {
@@ -288,7 +288,7 @@ func (w *work) giveUp() {
 	if m == nil {
 		m = w.s.p.get(&w.s.peer)
 		w.s.owed = append(w.s.owed, m)
-		m.Admit(w.Turn)
+		m.Admit(versions[m.minor], w.Now)
 		m.Refuse(408, "the request did not come in time")
 	} else if m.State == rest.Receiving {
 		m.Refuse(408, "the body did not come in time")

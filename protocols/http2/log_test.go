@@ -51,4 +51,16 @@ func TestAccessLog(t *testing.T) {
 	if !slices.Equal(log.Lines, want) {
 		t.Errorf("got\n%q, want\n%q", log.Lines, want)
 	}
+
+	// Who leaves.
+	log.Lines = nil
+	c.request(13, true, "GET", key)
+	c.must(c.framer.WriteWindowUpdate(0, 1))
+	c.request(15, false, "PUT", key)
+	c.must(c.framer.WriteData(15, false, []byte("va")))
+	c.step()
+	c.session.Close()
+	if want := []string{"GET HTTP/2.0 200 " + key + " default/k 0 3", "PUT HTTP/2.0 reset " + key + " default/k 2 0"}; !slices.Equal(log.Lines, want) {
+		t.Errorf("who leaves: got\n%q, want\n%q", log.Lines, want)
+	}
 }

@@ -136,7 +136,6 @@ func (w *work) lost() {
 
 // fail ends one stream.
 func (w *work) fail(st *stream, c code) {
-	w.record(st)
 	w.Out = appendReset(w.Out, st.id, c)
 	w.s.drop(st, true)
 	w.lost()
@@ -176,7 +175,6 @@ func (w *work) reset(f frame, p []byte) {
 		w.end(frameSizeError, "RST_STREAM has another length than 4")
 	default:
 		if _, st := w.s.find(f.stream); st != nil {
-			w.record(st)
 			w.s.drop(st, false)
 		} else {
 			w.s.closed(f.stream)
@@ -541,7 +539,7 @@ func (w *work) section(p []byte) *stream {
 		return nil
 	}
 	if h.size > s.p.opt.MaxHeader {
-		st.Admit(w.Turn)
+		st.Admit(version, w.Now)
 		st.Refuse(431, "the header section is longer than "+strconv.Itoa(s.p.opt.MaxHeader)+" bytes")
 	} else {
 		length := st.announce
@@ -549,7 +547,7 @@ func (w *work) section(p []byte) *stream {
 			length = 0
 		}
 		s.seq++
-		if st.Admit(w.Turn) {
+		if st.Admit(version, w.Now) {
 			st.Head(length, w.ticket())
 		}
 	}

@@ -65,7 +65,7 @@ func (w *work) run() protocols.Next {
 		if st := s.first; st != nil && s.preface == "" {
 			s.first = nil
 			s.seq++
-			if st.Admit(w.Turn) {
+			if st.Admit(version, w.Now) {
 				st.Head(0, w.ticket())
 				st.End(w.Now)
 			}

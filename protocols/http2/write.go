@@ -66,7 +66,6 @@ func (w *work) send(st *stream) (more, sent bool) {
 		return false, true // there is something to compute
 	}
 	if st.Broken {
-		w.record(st)
 		w.Out = appendReset(w.Out, st.id, internalError)
 		s.drop(st, true)
 		return false, true
@@ -117,17 +116,9 @@ func (w *work) resume(st *stream) {
 // version is what the access log calls the protocol.
 const version = "HTTP/2.0"
 
-// record tells the access log of a request, once.
-func (w *work) record(st *stream) {
-	if !st.answered {
-		st.Record(w.Turn, version)
-	}
-}
-
 // done ends a stream whose answer is written. Where the client is still sending, the stream stays open for its part: not
 // all clients see an answer that a reset follows at once.
 func (w *work) done(st *stream) {
-	w.record(st)
 	switch {
 	case st.ended:
 		w.s.drop(st, false)

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"github.com/latticed/latticed/grid"
@@ -60,9 +61,12 @@ func (t *turn) alone() {
 	ws := &t.words
 	ws.cut(line)
 	name := string(ws.w[0])
-	if t.s.env.Log() != nil && !t.s.env.Log().Admit(1) {
-		t.Out = append(t.Out, busyER...)
-		return
+	if log := t.s.env.Log(); log != nil {
+		if !log.Admit(1) {
+			t.Out = append(t.Out, busyER...)
+			return
+		}
+		t.began = time.Now()
 	}
 	reply := t.admin(name, ws)
 	out := 0
@@ -177,7 +181,7 @@ func (t *turn) flushAll(n int, word []byte, quiet bool) string {
 	if code == grid.Pending {
 		r := req{verb: vText, text: "OK\r\n", quiet: quiet}
 		t.s.late = t.s.p.newLate()
-		t.s.late.queue = append(t.s.late.queue, held{seq: t.s.seq, open: true, req: r, start: t.Now})
+		t.s.late.queue = append(t.s.late.queue, held{seq: t.s.seq, open: true, req: r, start: t.Now, began: t.began})
 		t.s.late.open = 1
 		return ""
 	}

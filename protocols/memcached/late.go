@@ -2,6 +2,7 @@ package memcached
 
 import (
 	"slices"
+	"time"
 
 	"github.com/latticed/latticed/grid"
 	"github.com/latticed/latticed/protocols"
@@ -24,6 +25,7 @@ type held struct {
 	suffix string
 	in     int // bytes of input, and when they came: for the access log
 	start  grid.Time
+	began  time.Time // likewise, where there is one
 }
 
 // Limits of the queue: so many bytes of replies may wait, or be expected to; but leastHeld answers may be outstanding
@@ -65,7 +67,7 @@ func (t *turn) hold(r *req, res *grid.Result, in int) {
 	if s.late == nil {
 		s.late = s.p.newLate()
 	}
-	h := held{in: in, start: t.Now}
+	h := held{in: in, start: t.Now, began: t.began}
 	if res != nil && res.Code == grid.Pending {
 		h.open, h.seq = true, t.Batch.Ops[r.op].Seq
 		h.req = *r

@@ -1,6 +1,8 @@
 package memcached
 
 import (
+	"time"
+
 	accesslog "github.com/latticed/latticed/access-log"
 	"github.com/latticed/latticed/grid"
 )
@@ -18,21 +20,41 @@ func (t *turn) record(r *req, res *grid.Result, text []byte, suffix string, in i
 	if res != nil && res.Body != nil {
 		out += res.Body.Len() + len(suffix)
 	}
-	op := ""
+	t.log(r.name(), r.key, status(r, res), in, out, start, nanos)
+}
+
+// name is what the access log calls the request.
+func (r *req) name() string {
 	if r.verb == vText {
-		op = textName(r.text)
-	} else {
-		op = verbNames[r.verb]
+		return textName(r.text)
 	}
-	t.log(op, r.key, status(r, res), in, out, start, nanos)
+	return verbNames[r.verb]
 }
 
 func (t *turn) log(op string, key []byte, status string, in, out int, start grid.Time, nanos int64) {
-	t.Rec = accesslog.Record{
-		Conn: t.s.env.Conn, Start: start.Wall, Duration: nanos, Protocol: "memcached", Op: op, Status: status, Key: key, In: in, Out: out,
-	}
+	t.Rec = t.s.recordOf(op, key, status, in, out, start, nanos)
 	t.s.env.Log().Record(&t.Rec)
 	t.Rec = accesslog.Record{}
+}
+
+func (s *session) recordOf(op string, key []byte, status string, in, out int, start grid.Time, nanos int64) accesslog.Record {
+	return accesslog.Record{
+		Conn: s.env.Conn, Start: start.Wall, Duration: nanos, Protocol: "memcached", Op: op, Status: status, Key: key, In: in, Out: out,
+	}
+}
+
+// recordLost writes the requests to the access log whose answers have not come and find nobody any more.
+func (s *session) recordLost() {
+	log := s.env.Log()
+	if log == nil || s.late == nil {
+		return
+	}
+	for i := range s.late.queue {
+		if h := &s.late.queue[i]; h.open && !h.began.IsZero() {
+			rec := s.recordOf(h.req.name(), h.req.key, "reset", h.in, 0, h.start, int64(time.Since(h.began)))
+			log.Record(&rec)
+		}
+	}
 }
 
 // textName is the command that was answered with a fixed line: one of two, or one that could not be read.

@@ -105,3 +105,18 @@ type nobody struct{}
 
 func (nobody) Admit(int) bool           { return true }
 func (nobody) Record(*accesslog.Record) {}
+
+// TestAccessLogOfWhoLeaves closes a session while answers are late: these requests are recorded, too.
+func TestAccessLogOfWhoLeaves(t *testing.T) {
+	log := &prototest.Log{Format: line}
+	cache := &remote{}
+	s := memcached.New(memcached.Options{}).Open(&protocols.Env{Conn: 1, Caches: cache, Limits: protocols.DefaultLimits, Door: &protocols.Door{Log: log}})
+	in := "get l\r\nget k\r\nset l 0 0 1\r\nx\r\n"
+	turn := protocols.Turn{In: []byte(in), Room: 64 << 10, Now: prototest.Now, Batch: grid.NewBatch(64 << 10)}
+	s.Step(&turn)
+	s.Close()
+	s.Close()
+	if got := strings.Join(log.Lines, "; "); strings.Count(got, "reset") != 2 || len(log.Lines) != 3 || log.Wrong != "" {
+		t.Errorf("got %s; %s", got, log.Wrong)
+	}
+}

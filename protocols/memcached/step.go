@@ -64,7 +64,8 @@ type turn struct {
 	need    int // input wanted before it is worth parsing on
 	n       int // requests gathered
 	block   bool
-	waiting bool // for the end of a long line
+	waiting bool      // for the end of a long line
+	began   time.Time // what took that long; zero without a log
 	took    time.Duration
 	count   tally
 	words   words
@@ -299,11 +300,10 @@ func (t *turn) drop(used int) {
 func (t *turn) perform(from int) {
 	s, b := t.s, t.Batch
 	ran := 0
-	var began time.Time
 	admitted := true
 	if t.s.env.Log() != nil {
 		admitted = t.s.env.Log().Admit(t.n)
-		began = time.Now()
+		t.began = time.Now()
 	}
 	switch {
 	case len(b.Ops) == 0:
@@ -319,7 +319,7 @@ func (t *turn) perform(from int) {
 		ran = s.cache.Do(b)
 	}
 	if t.s.env.Log() != nil {
-		t.took = time.Since(began)
+		t.took = time.Since(t.began)
 	}
 	for i := 0; i < t.n; i++ {
 		r := &t.reqs[i]
@@ -370,6 +370,7 @@ func (t *turn) busy() int {
 
 // Close implements protocols.Session.
 func (s *session) Close() {
+	s.recordLost()
 	if s.fill != nil {
 		s.fill.abort()
 		s.fill = nil

@@ -8,6 +8,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	accesslog "github.com/latticed/latticed/access-log"
 	"github.com/latticed/latticed/grid"
 	"github.com/latticed/latticed/protocols/media"
 )
@@ -56,13 +57,18 @@ type Exchange struct {
 	Broken bool
 	Seq    uint32 // the framing's: ticket of the op that is Waiting
 
-	Began time.Time // when it came; of who records
-	Sent  int       // bytes of the answer's body that were written; likewise
-	start grid.Time
-	got   int    // bytes of the request's body
-	name  []byte // of the cache, and
-	key   []byte // of the entry that it is about
-	from  forwarded
+	Sent     int    // bytes of the answer's body that were written
+	Protocol string // as the access log calls it
+
+	log    accesslog.Recorder // nil: there is none, or it has the record
+	record accesslog.Record   // scratch
+	began  time.Time          // when it came, where there is a log
+	start  grid.Time
+	begun  bool   // a part of the answer was sent
+	got    int    // bytes of the request's body
+	name   []byte // of the cache, and
+	key    []byte // of the entry that it is about
+	from   forwarded
 
 	s     *Service
 	peer  *Peer
@@ -132,9 +138,9 @@ func (x *Exchange) Reset(s *Service, peer *Peer) {
 	x.Res.DisableNormalizing()
 	x.Res.SetNoDefaultContentType(true)
 	x.s, x.peer = s, peer
-	x.Holding, x.over, x.lost = false, false, false
+	x.Holding, x.over, x.lost, x.begun = false, false, false, false
 	x.State, x.Alone, x.Length, x.Seq, x.Partial, x.Broken, x.Heavy, x.Endless = Receiving, false, 0, 0, false, false, false, false
-	x.Began, x.Sent, x.start, x.got, x.name, x.key = time.Time{}, 0, grid.Time{}, 0, nil, nil
+	x.began, x.Sent, x.start, x.got, x.name, x.key = time.Time{}, 0, grid.Time{}, 0, nil, nil
 	x.from = forwarded{}
 	x.head, x.has, x.twice, x.meth = 0, 0, 0, mOther
 	x.cache, x.then, x.ended, x.tries, x.work = nil, nil, nil, 0, nil
@@ -152,8 +158,9 @@ const (
 	freeBuffer = 4 << 10
 )
 
-// Release lets go of what x holds outside of itself. It may be called more than once.
+// Release lets go of what x holds outside of itself, and records x if that has not been done. It may be called more than once.
 func (x *Exchange) Release() {
+	x.Record()
 	if x.intake != nil {
 		x.intake.close()
 		x.intake = nil
@@ -560,7 +567,7 @@ func (x *Exchange) Work(t grid.Ticket) bool {
 }
 
 // Resume goes on with a Partial answer whose Body is sent.
-func (x *Exchange) Resume() { x.Body, x.Partial, x.State = nil, false, Working }
+func (x *Exchange) Resume() { x.Body, x.Partial, x.State, x.begun = nil, false, Working, true }
 
 // alone has work run when the request is complete and everything before it on this connection is done.
 func (x *Exchange) alone(work func(x *Exchange, t grid.Ticket) bool) {

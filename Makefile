@@ -57,8 +57,9 @@ fmt: ## format the code
 format: ## fail if the code is not formatted
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'not formatted (run make fmt):'; gofmt -l $$(git ls-files '*.go'); exit 1; }
 
-vet: ## go vet
+vet: ## go vet, also of what the race detector leaves out and in
 	$(GO) vet ./...
+	$(GO) vet -tags race ./...
 
 lint: ## staticcheck, pinned in scripts/tools/go.mod
 	$(GO) tool -modfile=scripts/tools/go.mod staticcheck ./...

@@ -240,3 +240,19 @@ func TestCompressedBodiesHaveABudget(t *testing.T) {
 		}
 	}
 }
+
+// stub is a grid that says OK to everything.
+type stub struct{}
+
+func (stub) Open(string, grid.Principal) (grid.Cache, error)           { return stub{}, nil }
+func (stub) Admin(string, grid.Principal) (grid.Admin, error)          { return nil, nil }
+func (stub) Events(string, grid.Principal) (grid.Events, error)        { return nil, nil }
+func (stub) Reserve(*grid.Op, int, grid.Ticket) (grid.Slot, grid.Code) { return nil, grid.Full }
+func (stub) Do(b *grid.Batch) int {
+	for i := range b.Ops {
+		b.Res[i] = grid.Result{Code: grid.OK, Value: stubValue, Created: 1.6e12, Expires: 1.8e12, MaxIdle: 9000}
+	}
+	return len(b.Ops)
+}
+
+var stubValue = []byte("value")

@@ -19,12 +19,20 @@ type connectors struct {
 	loops int
 }
 
-// name is what Infinispan would call the first listener; others have their address in their names.
-func (c connectors) name(i int) string {
+// name is what Infinispan would call a listener.
+func (c connectors) name(i int) string { return "endpoint-" + c.d.binding(i) }
+
+// binding is what Infinispan calls the first listener by default; others are called by their address.
+func (d *Daemon) binding(i int) string {
 	if i == 0 {
-		return "endpoint-default"
+		return "default"
 	}
-	return "endpoint-" + listenAddress(c.d.listeners[i].Net.Addr())
+	return listenAddress(d.listeners[i].Net.Addr())
+}
+
+// speaks tells whether a protocol is spoken on a listener.
+func speaks(l *router.Listener, name string) bool {
+	return slices.ContainsFunc(l.Protocols, func(p protocols.Protocol) bool { return p.Name() == name })
 }
 
 // connections implements rest.Connections.
@@ -85,7 +93,7 @@ func (c connectors) Find(name string) (rest.Connector, bool) {
 	if a, ok := l.Net.Addr().(*net.TCPAddr); ok {
 		k.Host, k.Port = a.IP.String(), a.Port
 	}
-	if slices.ContainsFunc(l.Protocols, func(p protocols.Protocol) bool { return p.Name() == "memcached" }) {
+	if speaks(l, "memcached") {
 		k.Cache = catalog.DefaultName
 	}
 	for _, r := range l.Policy().Rules {

@@ -21,6 +21,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/latticed/latticed/conf"
+	"github.com/latticed/latticed/conf/infinispan"
 	"github.com/latticed/latticed/daemon/admin"
 	"github.com/latticed/latticed/daemon/catalog"
 	"github.com/latticed/latticed/grid"
@@ -136,7 +137,7 @@ func Start(o Options) (_ *Daemon, err error) {
 	seen.service = rest.New(rest.Options{
 		Host: seen.host, Stop: d.ask, Log: o.Level, Catalog: d.catalog, Metrics: admin.NewMetrics(seen.snapshot).Gather,
 		Connectors: connectors{d, c.EventLoops}, Connections: connections{d.hub},
-		Process:    &process{d: d, loops: c.EventLoops},
+		Process: &process{d: d, loops: c.EventLoops}, Config: func() *infinispan.Server { return d.asInfinispan(c) },
 		MaxCollect: max(int(parts.buffers/2), 2*int(c.HTTP.MaxContent)),
 		MaxContent: int(c.HTTP.MaxContent), AllowedHosts: c.HTTP.AllowedHosts, AllowedOrigins: c.HTTP.AllowedOrigins, CORS: corsRules(c),
 	})

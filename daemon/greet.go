@@ -4,11 +4,9 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"slices"
 	"strings"
 
 	"github.com/latticed/latticed/conf"
-	"github.com/latticed/latticed/protocols"
 	"github.com/latticed/latticed/router"
 	"github.com/latticed/latticed/router/secure"
 )
@@ -50,9 +48,6 @@ func roughly(n uint64) string {
 // try is what a person can paste into a shell: a set and get by memcached's protocol with bash alone, and the same entry by
 // HTTP.
 func try(listeners []*router.Listener) (lines []string) {
-	speaks := func(l *router.Listener, name string) bool {
-		return slices.ContainsFunc(l.Protocols, func(p protocols.Protocol) bool { return p.Name() == name })
-	}
 	const entry = "/rest/v2/caches/default/greeting"
 	var memcached, http string
 	for _, l := range listeners {

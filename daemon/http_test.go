@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -451,5 +452,48 @@ func TestConnections(t *testing.T) {
 		if _, err := time.Parse(time.RFC3339Nano, fmt.Sprint(c["created"])); err != nil || c["server-node-name"] != "local" || c["principal"] != nil || len(c) < 10 {
 			t.Errorf("%s: got %v, %v", what, c, err)
 		}
+	}
+}
+
+// TestServerConfiguration tells how the server runs now, without secrets.
+func TestServerConfiguration(t *testing.T) {
+	dir := t.TempDir()
+	pemFile(t, dir+"/cert.pem")
+	if err := os.WriteFile(dir+"/password", []byte("hidden\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	yaml := "  data-dir: " + dir + "/data\n  http: {cors-rules: [{allowed-origins: [https://a.example], allowed-methods: [GET, PUT]}]}\n  listeners:\n" +
+		"    - {address: '127.0.0.1:0', idle-timeout: %s}\n    - {address: 'unix:" + dir + "/s', protocols: [memcached]}\n" +
+		"    - {address: '0.0.0.0:0', protocols: [memcached], tls: {certificates: [" + dir + "/cert.pem], password-file: " + dir + "/password, min-version: '1.3'}}\n"
+	d := daemontest.Boot(t, fmt.Sprintf(yaml, "1m"))
+	web := browse(t, d)
+	d.Reload(daemontest.Configure(t, fmt.Sprintf(yaml, "2m")))
+	port := func(i int) string { return fmt.Sprint(d.Addrs()[i].(*net.TCPAddr).Port) }
+	second := d.Addrs()[2].String()
+	server := `"server":{"interfaces":[{"name":"public","inet-address":{"value":"127.0.0.1"}},{"name":"::","any-address":{}}],` +
+		`"socket-bindings":{"port-offset":"0","default-interface":"public","socket-binding":[{"name":"default","port":"` + port(0) + `","interface":"public"},` +
+		`{"name":"` + second + `","port":"` + port(2) + `","interface":"::"}]},"security":{"security-realms":[{"name":"` + second +
+		`","server-identities":{"ssl":{"keystore":{"path":"` + dir + `/cert.pem","password":"***"},"engine":{"enabled-protocols":["TLSv1.3"]}}}}]},` +
+		`"endpoints":{"endpoint":[{"idle-timeout":"120000","socket-binding":"default","rest-connector":{"name":"rest","socket-binding":"default","max-content-length":"10MB",` +
+		`"cors-rules":[{"allow-credentials":false,"max-age-seconds":"0","allowed-origins":["https://a.example"],"allowed-methods":["GET","PUT"]}]},` +
+		`"memcached-connector":{"cache":"default","name":"memcached","socket-binding":"default","protocol":"TEXT"}},` +
+		`{"socket-binding":"` + second + `","security-realm":"` + second + `","admin":false,"memcached-connector":{"cache":"default","name":"memcached-` + second +
+		`","socket-binding":"` + second + `","protocol":"TEXT"}}]}}}`
+	for path, want := range map[string]string{
+		"/rest/v2/server/config": "{" + server, "/rest/v3/server/config": "{" + server,
+		"/rest/v2/container/config": `{"infinispan":{"cache-container":{"name":"default","statistics":"true","global-state":{"persistent-location":{"path":"` +
+			dir + `/data"}},"caches":{}},` + server + "}",
+	} {
+		if a, got := call(t, web, "GET", path, nil); a.StatusCode != 200 || a.Header.Get("Content-Type") != "application/json" || got != want {
+			t.Errorf("%s: got %d\n%s\nwant\n%s", path, a.StatusCode, got, want)
+		}
+	}
+	for accept, want := range map[string]string{"application/xml": "200 application/xml", "application/yaml": "200 application/yaml", "text/plain": "406 text/plain; charset=utf-8"} {
+		if a, got := call(t, web, "GET", "/rest/v2/server/config", nil, "Accept", accept); fmt.Sprint(a.StatusCode, " ", a.Header.Get("Content-Type")) != want {
+			t.Errorf("%s: got %d %v %s", accept, a.StatusCode, a.Header, got)
+		}
+	}
+	if a, got := call(t, web, "GET", "/rest/v2/container/config", nil, "Accept", "application/yaml"); a.StatusCode != 406 || got != "ISPN012007: Cannot convert to application/yaml" {
+		t.Errorf("the container as YAML: got %d %s", a.StatusCode, got)
 	}
 }

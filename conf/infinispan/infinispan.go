@@ -1,6 +1,6 @@
 // Package infinispan reads and writes configuration as Infinispan's documents have it: one validated value, whether it came
 // as XML, JSON or YAML. What it does not know it refuses, what names a feature that is not there it refuses by name, and
-// what only tunes Infinispan's own machinery it leaves out with a warning. So far there are caches.
+// what only tunes Infinispan's own machinery it leaves out with a warning. Caches are read and written, a server is written.
 package infinispan
 
 import (

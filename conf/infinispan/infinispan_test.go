@@ -84,6 +84,80 @@ func TestWritten(t *testing.T) {
 	}
 }
 
+// A server as Infinispan 16.0.7 writes one, to the byte, but for what it does wrong: of two endpoints it writes one in JSON, and
+// no YAML.
+func TestWrittenServer(t *testing.T) {
+	s := &infinispan.Server{DataDir: "/d", Endpoints: []infinispan.Endpoint{
+		{Name: "default", Host: "127.0.0.1", Port: 21222, REST: true, MaxContent: "1MB", Memcached: "default", CORS: []infinispan.CORSRule{
+			{Name: "one", Credentials: true, MaxAge: 60, Origins: "http://a.example", Methods: "GET POST", Headers: "X-A", Expose: "X-B"},
+		}},
+		{Name: "b", Host: "::", Any: true, Port: 21225, REST: true, IdleTimeout: 60000, NoAdmin: true, TLS: &infinispan.TLS{
+			Keystore: "/k.p12", Alias: "server", Password: true, Truststore: "/ca", Protocols: "TLSv1.3 TLSv1.2", Suites: "A B", ClientAuth: true,
+		}},
+	}}
+	for f, want := range map[infinispan.Format]string{
+		infinispan.JSON: `{"server":{"interfaces":[{"name":"public","inet-address":{"value":"127.0.0.1"}},{"name":"::","any-address":{}}],` +
+			`"socket-bindings":{"port-offset":"0","default-interface":"public","socket-binding":[{"name":"default","port":"21222","interface":"public"},` +
+			`{"name":"b","port":"21225","interface":"::"}]},"security":{"security-realms":[{"name":"b","server-identities":{"ssl":{"keystore":` +
+			`{"alias":"server","path":"/k.p12","password":"***"},"truststore":{"path":"/ca"},"engine":{"enabled-protocols":["TLSv1.3","TLSv1.2"],"enabled-ciphersuites":"A:B"}}}}]},` +
+			`"endpoints":{"endpoint":[{"socket-binding":"default","rest-connector":{"name":"rest","socket-binding":"default","max-content-length":"1MB",` +
+			`"cors-rules":[{"name":"one","allow-credentials":true,"max-age-seconds":"60","allowed-origins":["http://a.example"],"allowed-methods":["GET","POST"],` +
+			`"allowed-headers":["X-A"],"expose-headers":["X-B"]}]},"memcached-connector":{"cache":"default","name":"memcached","socket-binding":"default","protocol":"TEXT"}},` +
+			`{"idle-timeout":"60000","socket-binding":"b","security-realm":"b","require-ssl-client-auth":true,"admin":false,"rest-connector":{"name":"rest-b","socket-binding":"b"}}]}}}`,
+		infinispan.XML: `<?xml version="1.0"?><server xmlns="urn:infinispan:server:16.0"><interfaces><interface name="public"><inet-address value="127.0.0.1"/></interface>` +
+			`<interface name="::"><any-address/></interface></interfaces><socket-bindings port-offset="0" default-interface="public">` +
+			`<socket-binding name="default" port="21222" interface="public"/><socket-binding name="b" port="21225" interface="::"/></socket-bindings>` +
+			`<security><security-realms><security-realm name="b"><server-identities><ssl><keystore alias="server" path="/k.p12" password="***"/><truststore path="/ca"/>` +
+			`<engine enabled-protocols="TLSv1.3 TLSv1.2" enabled-ciphersuites="A:B"/></ssl></server-identities></security-realm></security-realms></security>` +
+			`<endpoints><endpoint socket-binding="default"><rest-connector name="rest" socket-binding="default" max-content-length="1MB"><cors-rules>` +
+			`<cors-rule name="one" allow-credentials="true" max-age-seconds="60" allowed-origins="http://a.example" allowed-methods="GET POST" allowed-headers="X-A" expose-headers="X-B"/>` +
+			`</cors-rules></rest-connector><memcached-connector cache="default" name="memcached" socket-binding="default" protocol="TEXT"/></endpoint>` +
+			`<endpoint idle-timeout="60000" socket-binding="b" security-realm="b" require-ssl-client-auth="true" admin="false"><rest-connector name="rest-b" socket-binding="b"/></endpoint>` +
+			`</endpoints></server>`,
+	} {
+		if got := string(s.Append(nil, f, false)); got != want {
+			t.Errorf("got\n%s\nwant\n%s", got, want)
+		}
+	}
+	one := &infinispan.Server{DataDir: "/d", Endpoints: []infinispan.Endpoint{{Name: "default", Host: "127.0.0.1", Port: 21222, REST: true}}}
+	const server = `"server":{"interfaces":[{"name":"public","inet-address":{"value":"127.0.0.1"}}],"socket-bindings":{"port-offset":"0","default-interface":"public",` +
+		`"socket-binding":[{"name":"default","port":"21222","interface":"public"}]},"security":{},"endpoints":{"endpoint":{"socket-binding":"default",` +
+		`"rest-connector":{"name":"rest","socket-binding":"default"}}}}}`
+	if got := string(one.Append(nil, infinispan.JSON, false)); got != "{"+server {
+		t.Errorf("got\n%s\nwant\n{%s", got, server)
+	}
+	if got, want := string(one.AppendContainer(nil, infinispan.JSON, false)), `{"infinispan":{"cache-container":{"name":"default","statistics":"true",`+
+		`"global-state":{"persistent-location":{"path":"/d"}},"caches":{}},`+server+"}"; got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	if got, want := string(one.Append(nil, infinispan.YAML, false)), `server: 
+  interfaces: 
+    - name: "public"
+      inetAddress: 
+        value: "127.0.0.1"
+  socketBindings: 
+    portOffset: "0"
+    defaultInterface: "public"
+    socketBinding: 
+      - name: "default"
+        port: "21222"
+        interface: "public"
+  security: ~
+  endpoints: 
+    endpoint: 
+      socketBinding: "default"
+      restConnector: 
+        name: "rest"
+        socketBinding: "default"
+`; got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	if got := string(one.Append(nil, infinispan.JSON, true)); !strings.HasPrefix(got, "{\n  \"server\" : {\n    \"interfaces\" : [ {\n      \"name\" : \"public\",\n      \"inet-address\" : {\n") ||
+		!strings.Contains(got, "\n      }\n    } ],\n    \"socket-bindings\" : {\n") {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestParse(t *testing.T) {
 	for _, c := range []struct {
 		in   string

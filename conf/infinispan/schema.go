@@ -24,16 +24,17 @@ const (
 type kind uint8
 
 const (
-	text     kind = iota
-	boolean       // true, yes, y, on; false, no, n, off
-	number        // from low to high
-	duration      // milliseconds, or with a unit; -1 for never
-	size          // bytes, or with a unit; -1 for none
-	word          // one of choices
-	list          // of words without spaces
-	media         // a media type
-	name          // of the cache: means nothing here
-	template      // one of Templates
+	text      kind = iota
+	boolean        // true, yes, y, on; false, no, n, off
+	number         // from low to high
+	duration       // milliseconds, or with a unit; -1 for never
+	size           // bytes, or with a unit; -1 for none
+	word           // one of choices
+	list           // of words without spaces
+	media          // a media type
+	name           // of the cache: means nothing here
+	template       // one of Templates
+	namespace      // of XML, and only there
 )
 
 // attribute is one attribute of an element.

@@ -72,9 +72,19 @@ func AppendCaches(dst []byte, all map[string]*Cache) []byte {
 // node is an element to be written.
 type node struct {
 	name   string
+	is     shape
 	fields []item
 	below  []*node
 }
+
+// shape is what an element is in JSON and YAML.
+type shape uint8
+
+const (
+	single shape = iota
+	member       // of an array, with its neighbours of the same name
+	array        // of what is below, whose names are not written
+)
 
 type item struct {
 	name, value string
@@ -140,15 +150,46 @@ func appendField(dst []byte, key string, indent int, pretty bool) []byte {
 
 // appendJSON appends the element as a field. Numbers are strings, as Infinispan has them.
 func (n *node) appendJSON(dst []byte, indent int, pretty bool) []byte {
-	dst = append(appendField(dst, n.name, indent, pretty), '{')
+	return n.appendJSONValue(appendField(dst, n.name, indent, pretty), indent, pretty)
+}
+
+// appendJSONList appends elements as an array.
+func appendJSONList(dst []byte, all []*node, indent int, pretty bool) []byte {
 	space := ""
 	if pretty {
 		space = " "
 	}
-	for i, f := range n.fields {
+	dst = append(append(dst, '['), space...)
+	for i, n := range all {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
+		dst = n.appendJSONValue(dst, indent, pretty)
+	}
+	return append(append(dst, space...), ']')
+}
+
+func (n *node) appendJSONValue(dst []byte, indent int, pretty bool) []byte {
+	if n.is == array {
+		return appendJSONList(dst, n.below, indent, pretty)
+	}
+	dst = append(dst, '{')
+	space := ""
+	if pretty {
+		space = " "
+	}
+	some := false
+	next := func() {
+		if some {
+			dst = append(dst, ',')
+		}
+		some = true
+	}
+	for _, f := range n.fields {
+		if f.is == namespace {
+			continue
+		}
+		next()
 		dst = appendField(dst, f.name, indent+1, pretty)
 		switch f.is {
 		case boolean:
@@ -166,16 +207,29 @@ func (n *node) appendJSON(dst []byte, indent int, pretty bool) []byte {
 			dst = appendJSONText(dst, f.value)
 		}
 	}
-	for i, b := range n.below {
-		if i > 0 || len(n.fields) > 0 {
-			dst = append(dst, ',')
+	for b := n.below; len(b) > 0; {
+		next()
+		k := neighbours(b)
+		if b[0].is == member {
+			dst = appendJSONList(appendField(dst, b[0].name, indent+1, pretty), b[:k], indent+1, pretty)
+		} else {
+			dst = b[0].appendJSON(dst, indent+1, pretty)
 		}
-		dst = b.appendJSON(dst, indent+1, pretty)
+		b = b[k:]
 	}
-	if len(n.fields)+len(n.below) == 0 {
+	if !some {
 		return append(dst, '}')
 	}
 	return appendLine(dst, indent, pretty, '}')
+}
+
+// neighbours is how many of the first elements are one array, or 1.
+func neighbours(all []*node) int {
+	k := 1
+	for all[0].is == member && k < len(all) && all[k].name == all[0].name {
+		k++
+	}
+	return k
 }
 
 func appendXMLText(dst []byte, s string) []byte {
@@ -226,13 +280,37 @@ func appendYAMLText(dst []byte, s string) []byte {
 
 // appendYAML appends the element as a field; values are in quotes, as Infinispan has them.
 func (n *node) appendYAML(dst []byte, indent int) []byte {
-	pad := strings.Repeat("  ", indent)
-	dst = append(append(append(dst, pad...), camel(n.name)...), ':')
-	if len(n.fields)+len(n.below) == 0 {
+	dst = append(append(append(dst, strings.Repeat("  ", indent)...), camel(n.name)...), ':')
+	switch {
+	case n.is == array:
+		return appendYAMLList(append(dst, " \n"...), n.below, indent+1)
+	case !n.says():
 		return append(dst, " ~\n"...)
 	}
-	dst = append(dst, " \n"...)
+	return n.appendYAMLValue(append(dst, " \n"...), indent)
+}
+
+// says tells whether there is anything in the element.
+func (n *node) says() bool {
+	return len(n.below) > 0 || slices.ContainsFunc(n.fields, func(f item) bool { return f.is != namespace })
+}
+
+// appendYAMLList appends elements as an array: each begins with a dash in front of its first line. They are not empty.
+func appendYAMLList(dst []byte, all []*node, indent int) []byte {
+	for _, n := range all {
+		at := len(dst) + 2*indent
+		dst = n.appendYAMLValue(dst, indent)
+		dst[at] = '-'
+	}
+	return dst
+}
+
+func (n *node) appendYAMLValue(dst []byte, indent int) []byte {
+	pad := strings.Repeat("  ", indent)
 	for _, f := range n.fields {
+		if f.is == namespace {
+			continue
+		}
 		dst = append(append(append(dst, pad...), "  "...), camel(f.name)...)
 		if f.is != list {
 			dst = append(strconv.AppendQuote(append(dst, ": "...), f.value), '\n')
@@ -244,8 +322,15 @@ func (n *node) appendYAML(dst []byte, indent int) []byte {
 			dst = append(dst, '\n')
 		}
 	}
-	for _, b := range n.below {
-		dst = b.appendYAML(dst, indent+1)
+	for b := n.below; len(b) > 0; {
+		k := neighbours(b)
+		if b[0].is == member {
+			dst = append(append(append(dst, pad...), "  "...), camel(b[0].name)...)
+			dst = appendYAMLList(append(dst, ": \n"...), b[:k], indent+2)
+		} else {
+			dst = b[0].appendYAML(dst, indent+1)
+		}
+		b = b[k:]
 	}
 	return dst
 }

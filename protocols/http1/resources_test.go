@@ -115,7 +115,10 @@ HEAD /rest/v2/container/health/status              200
 POST /rest/v2/container/health/status              405
 GET /rest/v2/container/stats                       200
 POST /rest/v2/container/stats?action=reset         501
-GET /rest/v2/container/config                      501
+GET /rest/v2/container/config                      200
+GET /rest/v2/container/config?action=get-mutable-attributes 400
+GET /rest/v3/container/config                      200
+PUT /rest/v2/container/config                      405
 GET /rest/v2/container/config?action=listen        200
 GET /rest/v2/container/cache-configs               200
 GET /rest/v2/container/cache-configs/templates     200
@@ -144,7 +147,9 @@ POST /rest/v2/server                               400
 PUT /rest/v2/server                                405
 POST /rest/v2/server?action=stop                   204
 GET /rest/v2/server?action=stop                    400
-GET /rest/v2/server/config                         501
+GET /rest/v2/server/config                         200
+HEAD /rest/v2/server/config                        405
+GET /rest/v3/server/config                         200
 GET /rest/v2/server/env                            200
 GET /rest/v2/server/memory                         200
 HEAD /rest/v2/server/memory                        405
@@ -310,7 +315,7 @@ func TestEveryResource(t *testing.T) {
 			t.Errorf("%s %s: 501 says %q, want a sentence", w[0], w[1], body)
 		}
 		// Who may not changes nothing, and learns nothing of the process.
-		own := strings.HasPrefix(w[1], "/rest/v2/server/") || strings.HasPrefix(w[1], "/rest/v3/server/") || strings.Contains(w[1], "/logging/")
+		own := strings.HasPrefix(w[1], "/rest/v2/server/") || strings.HasPrefix(w[1], "/rest/v3/server/") || strings.Contains(w[1], "/logging/") || strings.HasSuffix(w[1], "/container/config")
 		if refused := answers(t, request); strings.HasPrefix(refused, "HTTP/1.1 2") && (own || w[2] == "501") {
 			t.Errorf("%s %s without rights: got %q", w[0], w[1], refused)
 		}

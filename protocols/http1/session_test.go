@@ -17,10 +17,12 @@ import (
 // setup makes a session over an empty grid. env says what listener it is on.
 func setup(env protocols.Env) prototest.Setup {
 	return func() prototest.Parts {
-		service := rest.New(rest.Options{
+		options := rest.Options{
 			MaxContent: 100_000, AllowedHosts: []string{"cache.example.com"}, AllowedOrigins: []string{"https://app.example.com"},
 			Stop: func() {}, Log: quiet{}, Connectors: doors{}, Connections: crowd(2), Process: still{},
-		})
+		}
+		options.Config = fresh
+		service := rest.New(options)
 		return prototest.Parts{
 			Protocol: http1.New(http1.Options{Service: service}), Caches: gridtest.NewModel(gridtest.Options{}), Env: env,
 		}
@@ -65,6 +67,9 @@ func (still) Threads() []byte                { return []byte("none\n") }
 func (still) Environment() map[string]string { return map[string]string{"a": "b"} }
 func (still) Configuration() string          { return "latticed:\n" }
 func (still) HeapDump(bool) (string, error)  { return "heap.pprof", nil }
+
+// fresh is a configuration of which nothing is said.
+func fresh[T any]() *T { return new(T) }
 
 // answers sends requests and returns what comes, without what is the same in every answer, and without CR.
 func answers(t testing.TB, requests string, env ...protocols.Env) string {

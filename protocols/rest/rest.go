@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/latticed/latticed/conf/infinispan"
 	"github.com/latticed/latticed/grid"
 	"github.com/latticed/latticed/protocols"
 	"github.com/latticed/latticed/protocols/media"
@@ -30,6 +31,8 @@ type Options struct {
 	Connectors  Connectors  // nil: nothing is known of them
 	Connections Connections // likewise
 	Process     Process     // likewise
+
+	Config func() *infinispan.Server // what of the server's configuration has a name there, as it is now; nil: it is not told
 
 	AllowedHosts   []string // names, without ports, that a local listener answers to beside those of this machine
 	AllowedOrigins []string // whose pages may use the server, such as https://app.example.com

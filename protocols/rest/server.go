@@ -8,6 +8,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/latticed/latticed/conf/infinispan"
 	"github.com/latticed/latticed/grid"
 	"github.com/latticed/latticed/protocols/media"
 )
@@ -54,6 +55,10 @@ func (x *Exchange) container(sub [][]byte) {
 		x.inTurn((*Exchange).containerInfo)
 	case get && (len(sub) == 0 || len(sub) == 1 && first == "config") && action == "listen":
 		x.listenCaches()
+	case len(sub) == 1 && first == "config":
+		if x.offers(action, "GET") && x.mayAdmin() {
+			x.ownConfig(true)
+		}
 	case len(sub) == 0 && get:
 		x.text(fasthttp.StatusBadRequest, unknownAction)
 	case len(sub) == 0 && x.meth == mPost && !slices.Contains([]string{"shutdown", "enable-rebalancing", "disable-rebalancing"}, action):
@@ -76,7 +81,7 @@ func (x *Exchange) container(sub [][]byte) {
 		x.caches()
 	case get && first == "cache-configs" && (len(sub) == 1 || len(sub) == 2 && second == "templates"):
 		x.cacheConfigs(len(sub) == 2)
-	case len(sub) == 0 || slices.Contains([]string{"stats", "config", "cache-configs", "backups", "restores", "x-site"}, first):
+	case len(sub) == 0 || slices.Contains([]string{"stats", "cache-configs", "backups", "restores", "x-site"}, first):
 		x.notYet("this part of the container")
 	default:
 		x.text(fasthttp.StatusNotFound, notFound)
@@ -209,7 +214,11 @@ func (x *Exchange) server(sub [][]byte) {
 	case part(sub, 0) == "connectors":
 		x.connectors(sub[1:], action)
 	case x.process(sub, action):
-	case slices.Contains([]string{"config", "overview-report", "caches"}, part(sub, 0)):
+	case part(sub, 0) == "config" && len(sub) == 1:
+		if x.offers(action, "GET") && x.mayAdmin() {
+			x.ownConfig(false)
+		}
+	case slices.Contains([]string{"overview-report", "caches"}, part(sub, 0)):
 		if x.meth == mGet || x.meth == mHead || x.mayAdmin() {
 			x.notYet("this part of the server")
 		}
@@ -236,6 +245,33 @@ func (x *Exchange) offers(action string, requests ...string) bool {
 		x.text(fasthttp.StatusMethodNotAllowed, notAllowed)
 	}
 	return false
+}
+
+// ownConfig answers with the configuration of the server, or with that and of the container of caches, which Infinispan does not
+// write as YAML.
+func (x *Exchange) ownConfig(container bool) {
+	if x.s.opt.Config == nil {
+		x.notYet("telling the configuration of the server")
+		return
+	}
+	f, ok := x.acceptsFormat()
+	switch accept, _ := x.field(fAccept); {
+	case !ok:
+	case container && f == infinispan.YAML:
+		x.text(fasthttp.StatusNotAcceptable, "ISPN012007: Cannot convert to ", string(accept))
+	default:
+		pretty := x.truth("pretty")
+		x.inTurn(func(x *Exchange) {
+			c := x.s.opt.Config()
+			if container {
+				x.out = c.AppendContainer(x.out[:0], f, pretty)
+			} else {
+				x.out = c.Append(x.out[:0], f, pretty)
+			}
+			x.json()
+			x.Res.SetContentType(formatNames[f])
+		})
+	}
 }
 
 // stop has the process end as by SIGTERM, once this is answered: what is in flight is let finish.

@@ -124,7 +124,6 @@ type Op struct {
 	Attr                 uint16 // interned media type and key form, 0 for none; stored with the entry
 	Segment              uint16 // filled by Do
 	Seq                  uint32 // ticket of a late answer, unique among this connection's ops in flight
-	Tag                  uint32 // the session's own (verb, last key of a line, quiet); not shipped
 	Hash                 uint64 // filled by Do
 }
 

@@ -78,7 +78,7 @@ func kinds(events []grid.Event) string {
 	return strings.Join(s, " ")
 }
 
-// testEvents has each op tell what it should, once.
+// testEvents has each op tell what it should, once, to whom it should.
 func testEvents(t *testing.T, open func(t *testing.T, o Options) grid.Caches) {
 	caches := open(t, Options{Limit: 1 << 26})
 	c := newConn(t, caches, 1)
@@ -168,7 +168,12 @@ func testEvents(t *testing.T, open func(t *testing.T, o Options) grid.Caches) {
 	c.flush(0)
 	l.told("! !")
 
-	// what they carry
+	contents(t, c, l)
+	interests(c, l, op)
+}
+
+// contents looks at what events of ops carry, for a listener to all of them and their values, and for one without.
+func contents(t *testing.T, c *conn, full *listener) {
 	small, large := pattern(1, grid.StreamMin), pattern(2, grid.StreamMin+1)
 	long := strings.Repeat("x", grid.MaxKey)
 	f := func(e grid.Event, kind grid.EventKind, key string, value []byte, size int, r grid.Result) {
@@ -187,7 +192,7 @@ func testEvents(t *testing.T, open func(t *testing.T, o Options) grid.Caches) {
 	c.now += 10
 	c.gone(long)
 	c.want(grid.Op{Kind: grid.Remove, Key: []byte("k")}, grid.OK)
-	for _, l := range []*listener{l, quiet} {
+	for _, l := range []*listener{full, quiet} {
 		all := l.all(2, 100)
 		if got := len(all); got != 7 {
 			t.Fatalf("got %d events, want 7", got)
@@ -205,19 +210,21 @@ func testEvents(t *testing.T, open func(t *testing.T, o Options) grid.Caches) {
 		f(all[6], grid.Removed, "k", nil, len(large), four)
 	}
 	quiet.feed.Close()
+}
 
-	// only what was asked for, and only from then on; a wake-up when there is any
+// interests has only what is asked for told, and only from then on, with a wake-up when there is any. other is a listener that goes.
+func interests(c *conn, other *listener, op func(kind grid.Kind, set ...func(*grid.Op))) {
 	some := c.listen(grid.Removed|grid.Cleared, false)
 	wakes := func(want int) {
-		t.Helper()
+		c.t.Helper()
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if c.wakes != want {
-			t.Errorf("got %d wake-ups, want %d", c.wakes, want)
+			c.t.Errorf("got %d wake-ups, want %d", c.wakes, want)
 		}
 		c.wakes = 0
 	}
-	l.feed.Close()
+	other.feed.Close()
 	c.mu.Lock()
 	c.wakes = 0
 	c.mu.Unlock()

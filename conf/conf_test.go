@@ -142,6 +142,10 @@ func TestErrors(t *testing.T) {
 	f("latticed:\n  listeners:\n    - {address: a:1, allow: 10.0.0.0/8}\n", "c.yaml:3: latticed.listeners[0].allow: want a list, got one value")
 	f("latticed:\n  listeners:\n    - {address: a:1, allow: [10.0.0.1/8]}\n",
 		"c.yaml:3: latticed.listeners[0].allow: 10.0.0.1/8 has bits beyond its length; did you mean 10.0.0.0/8?")
+	f("latticed:\n  listeners:\n    - {address: a:1, deny: ['::ffff:10.0.0.1/104']}\n",
+		"c.yaml:3: latticed.listeners[0].deny: ::ffff:10.0.0.1/104 has bits beyond its length; did you mean 10.0.0.0/8?")
+	f("latticed:\n  listeners:\n    - {address: a:1, deny: ['::ffff:0:0/95']}\n",
+		"c.yaml:3: latticed.listeners[0].deny: ::ffff:0:0/95 has addresses of version 4 among others; name those of each version")
 	f("latticed:\n  listeners:\n    - {address: 'unix:/a', allow: [10.0.0.0/8]}\n",
 		"c.yaml:3: latticed.listeners[0].allow: a Unix socket has no addresses to judge; unix-mode says who may connect")
 	f("latticed:\n  memory: 30MiB\n  memcached: {max-item-size: 40MiB}\n",

@@ -355,14 +355,23 @@ func checkAddress(s string) error {
 	return nil
 }
 
+// parsePrefix reads a range, or an address alone. Addresses of version 4 that are written as of version 6 become what they are:
+// as such they are never compared with.
 func parsePrefix(s string) (netip.Prefix, error) {
 	if p, err := netip.ParsePrefix(s); err == nil {
+		if a := p.Addr(); a.Is4In6() {
+			if p.Bits() < 96 {
+				return p, fmt.Errorf("%s has addresses of version 4 among others; name those of each version", s)
+			}
+			p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
+		}
 		if p != p.Masked() {
 			return p, fmt.Errorf("%s has bits beyond its length; did you mean %v?", s, p.Masked())
 		}
 		return p, nil
 	}
 	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
+		a = a.Unmap()
 		return netip.PrefixFrom(a, a.BitLen()), nil
 	}
 	return netip.Prefix{}, fmt.Errorf("want an address or a range such as 10.0.0.0/8, got %q", s)

@@ -174,13 +174,18 @@ func TestConnectionLimit(t *testing.T) {
 
 func TestRulesAndProxy(t *testing.T) {
 	d := daemontest.Boot(t, "  listeners:\n    - {address: '127.0.0.1:0', deny: ['127.0.0.0/8']}\n"+
-		"    - address: '127.0.0.1:0'\n      deny: ['192.0.2.0/24']\n      proxy-protocol: {trusted: ['127.0.0.0/8']}\n")
-	if b, _ := io.ReadAll(daemontest.Dial(t, d)); len(b) != 0 {
-		t.Errorf("denied: got %q, want a close", b)
+		"    - address: '127.0.0.1:0'\n      deny: ['192.0.2.0/24']\n      proxy-protocol: {trusted: ['127.0.0.0/8']}\n"+
+		"    - address: '127.0.0.1:0'\n      allow: ['198.51.100.0/24']\n      proxy-protocol: {trusted: ['127.0.0.0/8']}\n"+
+		"    - {address: '127.0.0.1:0', deny: ['::ffff:127.0.0.0/104']}\n    - {address: '127.0.0.1:0', deny: ['::ffff:127.0.0.1']}\n")
+	for _, at := range []int{0, 3, 4} {
+		if b, _ := io.ReadAll(daemontest.DialAddr(t, d.Addrs()[at])); len(b) != 0 {
+			t.Errorf("denied at %d: got %q, want a close", at, b)
+		}
 	}
+	at := 1
 	f := func(header, want string) {
 		t.Helper()
-		c := daemontest.DialAddr(t, d.Addrs()[1])
+		c := daemontest.DialAddr(t, d.Addrs()[at])
 		for _, b := range []byte(header + "mn\r\n") { // torn at every byte
 			if _, err := c.Write([]byte{b}); err != nil {
 				break
@@ -201,8 +206,14 @@ func TestRulesAndProxy(t *testing.T) {
 	f(v2+"\x21\x11\x00\x0c\xc0\x00\x02\x07\x7f\x00\x00\x01\x13\x88\x2b\xcb", "")
 	f(v2+"\x20\x00\x00\x00", "MN\r\n")
 	f(v2+"\x31\x00\x00\x00", "")
-	if n := d.Counters().Refused.Load(); n != 3 {
-		t.Errorf("refused by rule: got %d, want 3", n)
+	at = 2 // the sender's own address is not one of those that may connect
+	f("PROXY TCP4 198.51.100.7 127.0.0.1 5000 11211\r\n", "MN\r\n")
+	f("PROXY TCP4 192.0.2.7 127.0.0.1 5000 11211\r\n", "")
+	f("PROXY TCP4 127.0.0.1 127.0.0.1 5000 11211\r\n", "")
+	f("PROXY UNKNOWN\r\n", "")
+	f(v2+"\x20\x00\x00\x00", "")
+	if n := d.Counters().Refused.Load(); n != 9 {
+		t.Errorf("refused by rule: got %d, want 9", n)
 	}
 }
 

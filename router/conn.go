@@ -36,6 +36,7 @@ type Conn struct {
 	mu     sync.Mutex
 	woken  bool
 	killed bool
+	behind bool // a PROXY header is still to tell whose it is
 	driver Driver
 	about  unique.Handle[About] // zero: nothing is known
 
@@ -295,6 +296,14 @@ func (c *Conn) Remote() netip.AddrPort {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.Env.Remote
+}
+
+// let tells whether the connection may be there, as far as it is known whose it is.
+func (c *Conn) let() bool {
+	c.mu.Lock()
+	addr, behind := c.Env.Remote.Addr(), c.behind
+	c.mu.Unlock()
+	return behind && c.l.Open() || c.l.lets(addr)
 }
 
 // Closed is the session of a connection that has nothing left to say.

@@ -144,7 +144,8 @@ func (h *Hub) unlist(c *Conn) {
 func (h *Hub) Admit(l *Listener, remote, local net.Addr) (c *Conn, say string, ok bool) {
 	h.Accepted.Add(1)
 	addr := addrPort(remote)
-	if !l.lets(addr.Addr()) {
+	behind := contains(l.Trusted, addr.Addr()) // a sender whose PROXY header will say who it is that is judged
+	if !l.Open() || !behind && !l.lets(addr.Addr()) {
 		h.Refused.Add(1)
 		return nil, "", false
 	}
@@ -152,7 +153,7 @@ func (h *Hub) Admit(l *Listener, remote, local net.Addr) (c *Conn, say string, o
 		local = l.Net.Addr() // that of the connection is its driver's: gnet writes a name of its own into it
 	}
 	now := h.Clock.Now().Wall
-	c = &Conn{hub: h, l: l, Local: local, created: now}
+	c = &Conn{hub: h, l: l, Local: local, created: now, behind: behind}
 	c.Last.Store(now)
 	h.mu.Lock()
 	var victim *Conn
@@ -187,7 +188,7 @@ func (h *Hub) Admit(l *Listener, remote, local net.Addr) (c *Conn, say string, o
 	p.mu.Lock()
 	p.conns[id] = c
 	p.mu.Unlock()
-	if !l.lets(addr.Addr()) { // any more: Expel may not have seen it
+	if !c.let() { // any more: Expel may not have seen it
 		h.expel(c)
 	}
 	return c, "", true
@@ -196,7 +197,7 @@ func (h *Hub) Admit(l *Listener, remote, local net.Addr) (c *Conn, say string, o
 // Expel closes the connections of l that it no longer lets in.
 func (h *Hub) Expel(l *Listener) {
 	h.Each(func(c *Conn) {
-		if c.l == l && !l.lets(c.Remote().Addr()) {
+		if c.l == l && !c.let() {
 			h.expel(c)
 		}
 	})

@@ -38,14 +38,14 @@ func (s *proxied) Step(t *protocols.Turn) protocols.Progress {
 		return protocols.Progress{Used: len(t.In), Next: protocols.Close}
 	}
 	s.c.Settle(FirstBytes)
-	if addr.IsValid() {
-		s.c.mu.Lock()
-		s.c.Env.Remote = addr
-		s.c.mu.Unlock()
-		if !s.l.lets(addr.Addr()) {
-			s.c.hub.Refused.Add(1)
-			return protocols.Progress{Used: len(t.In), Next: protocols.Close}
-		}
+	s.c.mu.Lock()
+	if s.c.behind = false; addr.IsValid() {
+		s.c.Env.Remote = addr // else it is the sender's own
+	}
+	s.c.mu.Unlock()
+	if !s.c.let() {
+		s.c.hub.Refused.Add(1)
+		return protocols.Progress{Used: len(t.In), Next: protocols.Close}
 	}
 	return protocols.Progress{Used: used, Next: protocols.Switch, To: begin(s.l, s.c)}
 }

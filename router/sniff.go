@@ -15,7 +15,7 @@ const TLSOnly = "ERROR this port speaks TLS only\r\n"
 
 // open returns the session a connection begins with: its protocol's where there is no choice, else one that decides.
 func open(l *Listener, c *Conn) protocols.Session {
-	if len(l.Trusted) > 0 && contains(l.Trusted, c.Env.Remote.Addr()) {
+	if c.behind {
 		return &proxied{l: l, c: c}
 	}
 	return begin(l, c)

@@ -497,3 +497,27 @@ func TestServerConfiguration(t *testing.T) {
 		t.Errorf("the container as YAML: got %d %s", a.StatusCode, got)
 	}
 }
+
+// TestOverview tells in a few words what a server is used for, as Infinispan does.
+func TestOverview(t *testing.T) {
+	d := daemontest.Boot(t, "  tls: {self-signed: true}\n  listeners: [{address: '127.0.0.1:0'}, {address: '127.0.0.1:0', protocols: [memcached]}]\n")
+	web, mc := browse(t, d), daemontest.DialAddr(t, d.Addrs()[1])
+	for i := range 999 {
+		daemontest.Ask(t, mc, fmt.Sprintf("set %d 0 0 1\r\nv\r\n", i), "STORED\r\n")
+	}
+	for name, config := range map[string]string{
+		"a": `{"local-cache":{"simple-cache":true,"memory":{"max-count":5}}}`, "b": `{"local-cache":{"encoding":{"media-type":"text/plain"}}}`,
+	} {
+		if a, got := call(t, web, "POST", "/rest/v2/caches/"+name, strings.NewReader(config), "Content-Type", "application/json", "User-Agent", "tool/1"); a.StatusCode != 200 {
+			t.Fatalf("%s: got %d %s", name, a.StatusCode, got)
+		}
+	}
+	second := d.Addrs()[1].String()
+	want := `{"version":"1.0.0","product-version":"latticed test","node-id":null,"coordinator-id":null,"cluster-size":1,"sites":0,"relay-node":false,` +
+		`"cache-cardinalities":["K","K","M"],"cache-features":{"no-features":2,"simpleCache+bounded":1},"cache-stores":[],"proto-schemas":0,` +
+		`"used-encodings":["text/plain"],"clients":{"SinglePort":{"protocol-versions":["HTTP/1.1","memcached"],"client-library-names":["tool/1"]}},` +
+		`"security":{"security-realms":{"default":{"tls":"SERVER"}},"tls-endpoints":["endpoint-default-default","endpoint-` + second + `-default"]}}`
+	if a, got := call(t, web, "GET", "/rest/v2/server/overview-report", nil); a.StatusCode != 200 || got != want {
+		t.Errorf("got %d\n%s\nwant\n%s", a.StatusCode, got, want)
+	}
+}

@@ -158,6 +158,14 @@ func TestWrittenServer(t *testing.T) {
 	}
 }
 
+func TestDefaults(t *testing.T) {
+	want := `{"local-cache":{"aliases":"[]","simple-cache":"false","encoding":{"media-type":null,"key":{"media-type":null},"value":{"media-type":null}},` +
+		`"expiration":{"lifespan":"-1","max-idle":"-1"},"memory":{"max-size":null,"max-count":"-1","when-full":"NONE"},"jmx-statistics":{"statistics":"false"}}}`
+	if got := string(infinispan.AppendDefaults(nil)); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
 func TestParse(t *testing.T) {
 	for _, c := range []struct {
 		in   string

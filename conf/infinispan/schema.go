@@ -35,6 +35,7 @@ const (
 	name           // of the cache: means nothing here
 	template       // one of Templates
 	namespace      // of XML, and only there
+	nothing        // null, in JSON alone
 )
 
 // attribute is one attribute of an element.
@@ -85,7 +86,9 @@ func (g *group) each(path string, f func(path string, a *attribute)) {
 		}
 	}
 	for i := range g.groups {
-		g.groups[i].each(path+g.groups[i].name+".", f)
+		if b := &g.groups[i]; b.verdict == kept {
+			b.each(path+b.name+".", f)
+		}
 	}
 }
 

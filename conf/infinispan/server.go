@@ -2,6 +2,7 @@ package infinispan
 
 import (
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -81,8 +82,7 @@ func (s *Server) node() *node {
 	realms := &node{name: "security-realms", is: array}
 	endpoints := &node{name: "endpoints"}
 	names := map[string]string{} // of interfaces, by host
-	var known []*TLS
-	var realmNames []string
+	made := map[string]bool{}
 	for i := range s.Endpoints {
 		e := &s.Endpoints[i]
 		if names[e.Host] == "" {
@@ -99,18 +99,10 @@ func (s *Server) node() *node {
 		bindings.below = append(bindings.below, &node{name: "socket-binding", is: member, fields: []item{
 			{"name", e.Name, text}, {"port", strconv.Itoa(e.Port), text}, {"interface", names[e.Host], text},
 		}})
-		realm := ""
-		if e.TLS != nil {
-			for k := range known {
-				if reflect.DeepEqual(known[k], e.TLS) {
-					realm = realmNames[k]
-				}
-			}
-			if realm == "" {
-				realm = e.Name
-				known, realmNames = append(known, e.TLS), append(realmNames, realm)
-				realms.below = append(realms.below, e.TLS.node(realm))
-			}
+		realm := s.realm(i)
+		if realm != "" && !made[realm] {
+			made[realm] = true
+			realms.below = append(realms.below, e.TLS.node(realm))
 		}
 		n := e.node(realm, i == 0)
 		if len(s.Endpoints) > 1 {
@@ -126,6 +118,51 @@ func (s *Server) node() *node {
 		name: "server", fields: []item{{"xmlns", "urn:infinispan:server:16.0", namespace}},
 		below: []*node{interfaces, bindings, security, endpoints},
 	}
+}
+
+// realm is what the encryption of an endpoint is called: by the first endpoint that has the same. Empty: there is none.
+func (s *Server) realm(i int) string {
+	if s.Endpoints[i].TLS == nil {
+		return ""
+	}
+	first := slices.IndexFunc(s.Endpoints, func(e Endpoint) bool { return e.TLS != nil && reflect.DeepEqual(e.TLS, s.Endpoints[i].TLS) })
+	return s.Endpoints[first].Name
+}
+
+// Realm is an endpoint that is encrypted, and what Infinispan would call that by which it is.
+type Realm struct{ Endpoint, Realm string }
+
+// Realms returns the endpoints that are encrypted.
+func (s *Server) Realms() (list []Realm) {
+	for i := range s.Endpoints {
+		if r := s.realm(i); r != "" {
+			list = append(list, Realm{s.Endpoints[i].Name, r})
+		}
+	}
+	return list
+}
+
+// AppendDefaults writes what a local cache is of which nothing is said, as Infinispan does, with what has an effect here.
+func AppendDefaults(dst []byte) []byte {
+	top := &node{name: "local-cache"}
+	statistics := &node{name: "jmx-statistics"}
+	cacheSchema.each("", func(path string, a *attribute) {
+		if a.only != nil && !slices.Contains(a.only, "local-cache") {
+			return
+		}
+		at, v := top.find(path), item{a.name, a.def, text}
+		switch {
+		case path == "statistics":
+			at = statistics
+		case a.is == list:
+			v.value = "[]"
+		case a.def == "", a.is == size:
+			v.is = nothing
+		}
+		at.fields = append(at.fields, v)
+	})
+	top.below = append(top.below, statistics)
+	return appendNode(dst, JSON, top, false)
 }
 
 // say appends an attribute, unless there is nothing to say.

@@ -102,19 +102,24 @@ func (c *Cache) element(name string) *node {
 		if !said {
 			return
 		}
-		at := top
-		parts := strings.Split(path, ".")
-		for _, p := range parts[:len(parts)-1] {
-			k := slices.IndexFunc(at.below, func(n *node) bool { return n.name == p })
-			if k < 0 {
-				at.below = append(at.below, &node{name: p})
-				k = len(at.below) - 1
-			}
-			at = at.below[k]
-		}
+		at := top.find(path)
 		at.fields = append(at.fields, item{a.name, v, a.is})
 	})
 	return top
+}
+
+// find returns the element that the attribute of a path is in, which is made if it is not there.
+func (n *node) find(path string) *node {
+	parts := strings.Split(path, ".")
+	for _, p := range parts[:len(parts)-1] {
+		k := slices.IndexFunc(n.below, func(b *node) bool { return b.name == p })
+		if k < 0 {
+			n.below = append(n.below, &node{name: p})
+			k = len(n.below) - 1
+		}
+		n = n.below[k]
+	}
+	return n
 }
 
 func appendLine(dst []byte, indent int, pretty bool, c byte) []byte {
@@ -194,6 +199,8 @@ func (n *node) appendJSONValue(dst []byte, indent int, pretty bool) []byte {
 		switch f.is {
 		case boolean:
 			dst = append(dst, f.value...)
+		case nothing:
+			dst = append(dst, "null"...)
 		case list:
 			dst = append(append(dst, '['), space...)
 			for k, s := range strings.Fields(f.value) {

@@ -170,7 +170,8 @@ GET /rest/v3/server/memory/_heap-dump              405
 GET /rest/v3/server/threads                        200
 GET /rest/v3/server/report                         200
 GET /rest/v3/server/report/local                   200
-GET /rest/v2/server/overview-report                501
+GET /rest/v2/server/overview-report                200
+GET /rest/v3/server/overview-report                200
 GET /rest/v2/server/ignored-caches                 200
 POST /rest/v2/server/ignored-caches                405
 GET /rest/v2/server/ignored-caches/default         405
@@ -212,7 +213,10 @@ POST /rest/v2/server/datasources/d                 400
 POST /rest/v2/server/datasources/d?action=test     404
 GET /rest/v3/server/datasources                    200
 POST /rest/v3/server/datasources/d/_test           404
-GET /rest/v2/server/caches/defaults                501
+GET /rest/v2/server/caches/defaults                200
+GET /rest/v3/server/caches/defaults                200
+GET /rest/v2/server/caches                         404
+GET /rest/v2/server/cache-managers                 404
 GET /rest/v2/server/nope                           404
 GET /rest/v2/login?action=config                   200
 GET /rest/v2/login                                 501

@@ -218,9 +218,19 @@ func (x *Exchange) server(sub [][]byte) {
 		if x.offers(action, "GET") && x.mayAdmin() {
 			x.ownConfig(false)
 		}
-	case slices.Contains([]string{"overview-report", "caches"}, part(sub, 0)):
-		if x.meth == mGet || x.meth == mHead || x.mayAdmin() {
-			x.notYet("this part of the server")
+	case part(sub, 0) == "overview-report" && len(sub) == 1:
+		switch {
+		case !x.offers(action, "GET") || !x.mayAdmin():
+		case x.s.opt.Config == nil || x.s.opt.Connections == nil:
+			x.notYet("an overview")
+		default:
+			x.Heavy = true
+			x.inTurn((*Exchange).overview)
+		}
+	case part(sub, 0) == "caches" && len(sub) == 2 && part(sub, 1) == "defaults":
+		if x.offers(action, "GET") && x.mayAdmin() {
+			x.out = infinispan.AppendDefaults(x.out[:0])
+			x.json()
 		}
 	default:
 		x.text(fasthttp.StatusNotFound, notFound)

@@ -360,7 +360,7 @@ func TestConnectors(t *testing.T) {
 	is("DELETE", all+"endpoint-default/ip-filter", "", 204, "")
 
 	for body, want := range map[string]string{
-		"": "ISPN012043: .*", `{"type":"REJECT","cidr":"10.0.0.0/8"}`: "ISPN012043: .*", `[{"type":"REJECT"}]`: `ISPN012044: Missing at least one argument in '\[type, cidr\]'`,
+		"": "ISPN012043: Invalid request content", `{"type":"REJECT","cidr":"10.0.0.0/8"}`: "ISPN012043: Invalid request content", `[{"type":"REJECT"}]`: `ISPN012044: Missing at least one argument in '\[type, cidr\]'`,
 		`[{"type":"NOPE","cidr":"10.0.0.0/8"}]`: `No enum constant .*\.NOPE`, `[{"type":"REJECT","cidr":"garbage"}]`: "want a range .*",
 		"[" + strings.Repeat(`{"type":"REJECT","cidr":"10.0.0.0/8"},`, 1024) + `{"type":"REJECT","cidr":"10.0.0.0/8"}]`: "more than 1024 rules",
 	} {

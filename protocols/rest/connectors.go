@@ -164,8 +164,8 @@ func (x *Exchange) rules() (rules []Rule, ok bool) {
 		x.text(fasthttp.StatusBadRequest, text...)
 		return nil, false
 	}
-	if err := json.Unmarshal(x.in, &list); err != nil {
-		return refuse("ISPN012043: Invalid request content: ", err.Error())
+	if json.Unmarshal(x.in, &list) != nil {
+		return refuse("ISPN012043: Invalid request content")
 	}
 	if len(list) > maxRules {
 		return refuse("more than ", strconv.Itoa(maxRules), " rules")

@@ -152,7 +152,14 @@ func serve(cmd *cobra.Command, version string) error {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP)
 	defer signal.Stop(signals)
-	d, err := Start(Options{Config: c, Machine: m, Version: version, Log: log, Level: level})
+	asked := make(chan struct{}, 1)
+	ask := func() {
+		select {
+		case asked <- struct{}{}:
+		default: // it was asked for already
+		}
+	}
+	d, err := Start(Options{Config: c, Machine: m, Version: version, Log: log, Stop: ask, Level: level})
 	if err != nil {
 		return err
 	}
@@ -174,7 +181,7 @@ func serve(cmd *cobra.Command, version string) error {
 		select {
 		case err := <-d.failed:
 			return errors.Join(err, leave(log.Error().Err(err)))
-		case <-d.asked:
+		case <-asked:
 			return leave(log.Info().Str("asked", "by HTTP"))
 		case sig := <-signals:
 			if sig != syscall.SIGHUP {

@@ -58,8 +58,7 @@ type Daemon struct {
 	rules     []router.Rules  // their rules
 	own       tls.Certificate // self-signed, made when first needed
 	accepting sync.WaitGroup
-	failed    chan error    // an accept that failed for good
-	asked     chan struct{} // a client wants the process to end
+	failed    chan error // an accept that failed for good
 	stopping  atomic.Bool
 	background
 }
@@ -76,6 +75,7 @@ type Options struct {
 	Machine conf.Machine // what the configuration was made for; its Memory bounds what cache_memlimit can ask for
 	Version string
 	Log     zerolog.Logger
+	Stop    func()                            // for clients that may end the process: has Daemon.Stop called, and does not wait; nil: there are none
 	Level   rest.Log                          // the level of Log, for clients that may change it; nil: there are none
 	Grid    func(own grid.Caches) grid.Caches // puts a grid before the node's own; nil: none
 }
@@ -84,7 +84,7 @@ type Options struct {
 func Start(o Options) (_ *Daemon, err error) {
 	c, log := o.Config, o.Log
 	parts := divide(c.Memory, c.MaxConnections)
-	d := &Daemon{version: o.Version, log: log, clock: newClock(), failed: make(chan error, len(c.Listeners)), asked: make(chan struct{}, 1)}
+	d := &Daemon{version: o.Version, log: log, clock: newClock(), failed: make(chan error, len(c.Listeners))}
 	d.memory.Store(c.Memory)
 	d.config.Store(c)
 	d.started = d.clock.Now().Wall
@@ -135,7 +135,7 @@ func Start(o Options) (_ *Daemon, err error) {
 	seen := &observer{d: d, c: c, mc: memcached.New(options)}
 	seen.hostName, _ = os.Hostname()
 	seen.service = rest.New(rest.Options{
-		Host: seen.host, Stop: d.ask, Log: o.Level, Catalog: d.catalog, Metrics: admin.NewMetrics(seen.snapshot).Gather,
+		Host: seen.host, Stop: o.Stop, Log: o.Level, Catalog: d.catalog, Metrics: admin.NewMetrics(seen.snapshot).Gather,
 		Connectors: connectors{d, c.EventLoops}, Connections: connections{d.hub},
 		Process: &process{d: d, loops: c.EventLoops}, Config: func() *infinispan.Server { return d.asInfinispan(c) },
 		MaxCollect: max(int(parts.buffers/2), 2*int(c.HTTP.MaxContent)),
@@ -355,14 +355,6 @@ func (d *Daemon) reloadPolicy(i int, p router.Policy) {
 func (d *Daemon) closeListeners() {
 	for _, l := range d.listeners {
 		_ = l.Net.Close()
-	}
-}
-
-// ask asks for an orderly end, as by a signal. Whoever runs the daemon sees to it.
-func (d *Daemon) ask() {
-	select {
-	case d.asked <- struct{}{}:
-	default: // it was asked for already
 	}
 }
 

@@ -83,10 +83,10 @@ func (c *cache) Stats(st *grid.Stats, _ grid.Time) {
 	for i := range c.shards {
 		sh := &c.shards[i]
 		sh.mu.Lock()
-		st.Entries += sh.counts.entries
-		st.Stored += sh.counts.stored
-		st.GetExpired += sh.counts.getExpired
-		st.GetFlushed += sh.counts.getFlushed
+		st.Entries += sh.entries
+		st.Stored += sh.stored
+		st.GetExpired += sh.gone.expired
+		st.GetFlushed += sh.gone.flushed
 		for n := range sh.classes {
 			k, to := &sh.classes[n], &st.Classes[n]
 			if k.Entries > 0 && (to.OldestUse == 0 || k.OldestUse < to.OldestUse) {
@@ -115,7 +115,7 @@ func (c *cache) ResetStats() {
 	for i := range c.shards {
 		sh := &c.shards[i]
 		sh.mu.Lock()
-		sh.counts = counts{entries: sh.counts.entries}
+		sh.stored, sh.gone = 0, counts{}
 		for n := range sh.classes {
 			k := &sh.classes[n].ClassStats
 			*k = grid.ClassStats{Entries: k.Entries, Bytes: k.Bytes, OldestUse: k.OldestUse, EvictedIdle: k.EvictedIdle}

@@ -67,7 +67,7 @@ func (c *call) do(op *grid.Op, r *grid.Result) {
 		}
 		c.needs = need{}
 		c.run()
-		if c.needs == (need{}) {
+		if !c.needs.some() {
 			break
 		}
 		if r.Body != nil {
@@ -199,9 +199,9 @@ func (c *call) lookup() (there bool) {
 		return true
 	}
 	if flushed {
-		c.sh.counts.getFlushed++
+		c.sh.gone.flushed++
 	} else {
-		c.sh.counts.getExpired++
+		c.sh.gone.expired++
 		c.sh.expired(&c.it)
 	}
 	c.sh.remove(c.op.Hash, &c.it)
@@ -417,14 +417,12 @@ func (c *call) enter(it *item, parts ...part) {
 	a, sh := c.a, c.sh
 	c.addCount, c.addBytes = 0, 0
 	old := c.it
-	if old.off != 0 {
-		sh.discount(&old)
-	}
 	if c.at == 0 {
-		q := &sh.queues[a.seg(old.off).queue]
-		q.weight -= int64(old.weight())
+		was := old.weight()
 		a.write(it, old.off, old.alloc, c.op.Key)
-		q.weight += int64(it.weight())
+		if is := it.weight(); is != was {
+			sh.queues[a.seg(old.off).queue].weight += int64(is - was)
+		}
 	} else {
 		c.wrote, c.last = c.wrote+c.alloc, c.at
 		a.write(it, c.at, c.alloc, c.op.Key)
@@ -455,7 +453,11 @@ func (c *call) enter(it *item, parts ...part) {
 	if old.off != 0 && old.bits&inRun != 0 && (it.bits&inRun == 0 || it.run != old.run) {
 		c.c.letGo(old.run)
 	}
-	sh.count(it)
+	if old.off != 0 {
+		sh.recount(&old, it)
+	} else {
+		sh.count(it)
+	}
 }
 
 // part is some of a value: bytes, or a run.
@@ -546,7 +548,7 @@ func (c *call) vivify(n int, won bool, parts ...part) bool {
 		parts = append(parts[:0], c.small(parts...))
 	}
 	c.enter(&it, parts...)
-	c.sh.counts.stored++
+	c.sh.stored++
 	c.tell(grid.Created, &it)
 	return true
 }
@@ -675,7 +677,7 @@ func (c *call) put(there bool) {
 	} else {
 		c.enter(&it, c.theirs())
 	}
-	c.sh.counts.stored++
+	c.sh.stored++
 	if there {
 		c.tell(grid.Modified, &it)
 	} else {
@@ -728,7 +730,7 @@ func (c *call) remove(there bool) {
 			it.version = c.version()
 		}
 		c.enter(&it)
-		c.sh.counts.stored++
+		c.sh.stored++
 		c.tell(grid.Modified, &it)
 	case mark:
 		it.version = c.version()
@@ -797,7 +799,7 @@ func (c *call) extend(there bool) {
 		}
 		c.enter(&it, first, second)
 	}
-	c.sh.counts.stored++
+	c.sh.stored++
 	c.tell(grid.Modified, &it)
 	c.describe(&it)
 	c.r.Code = grid.OK
@@ -875,7 +877,7 @@ func (c *call) count(there bool) {
 	c.sh.value = digits
 	c.enter(&it, part{b: digits})
 	if !same {
-		c.sh.counts.stored++
+		c.sh.stored++
 	}
 	c.tell(grid.Modified, &it)
 	c.describe(&it)

@@ -312,7 +312,12 @@ func (s *info) reaches(t int64) bool { return t-s.start <= math.MaxUint32 }
 // note keeps info.expires true.
 func (s *info) note(it *item) {
 	at := it.end()
-	s.expires, s.expiresNext = min(s.expires, at), min(s.expiresNext, at)
+	if at < s.expires { // mostly it is not, and nothing is written
+		s.expires = at
+	}
+	if at < s.expiresNext {
+		s.expiresNext = at
+	}
 }
 
 // end is when the entry expires if nobody uses it.

@@ -231,6 +231,8 @@ type need struct {
 	count, bytes int64 // what there must be room for then
 }
 
+func (n *need) some() bool { return n.seg || n.pages != 0 || n.bound != 0 }
+
 func (a *arena) has(n need) bool {
 	return (!n.seg || int(a.spared.Load()) > a.hard()) && (n.pages == 0 || a.roomFor(n.pages))
 }

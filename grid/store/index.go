@@ -29,10 +29,10 @@ import (
 // The shard's mutex guards it. table and state are atomic for cache.touch, which looks without the lock.
 type index struct {
 	a     *arena
-	hash  func(off uint64) uint64 // of the key of the entry at off
 	table atomic.Pointer[[]uint64]
-	state atomic.Uint64 // level 8 | k 8 | next 32
 	layout
+	hash  func(off uint64) uint64 // of the key of the entry at off
+	state atomic.Uint64           // level 8 | k 8 | next 32
 	count int
 	razed int // pages given back, of a removed cache
 	spill spill
@@ -59,6 +59,15 @@ const (
 )
 
 type bucket [bucketLen]uint64
+
+// free tells whether a slot is.
+func (b *bucket) free() bool {
+	free := false
+	for _, s := range b {
+		free = free || s == 0
+	}
+	return free
+}
 
 func slotOf(hash, freq, off uint64) uint64 { return hash<<tagShift | freq<<freqShift | off }
 
@@ -127,14 +136,12 @@ func (x *index) find(hash uint64, key []byte, keyOf func(off uint64) []byte) *ui
 	tag := hash & 0xffff
 	for n, j := uint32(0), g.home; n < g.len; n++ {
 		b := x.at(&g, j)
-		free := false
 		for i, s := range b {
 			if s>>tagShift == tag && s != 0 && x.a.holds(s&offsetMask, key, keyOf) {
 				return &b[i]
 			}
-			free = free || s == 0
 		}
-		if free {
+		if b.free() {
 			return nil
 		}
 		if j++; j == g.len {

@@ -82,11 +82,11 @@ func TestRefusedMemory(t *testing.T) {
 	if n := s.Refused(); n < limit-given || n > limit {
 		t.Errorf("got %d bytes refused, want %d less %d", n, limit, given)
 	}
-	there := s.shards[0].counts.entries
+	there := s.shards[0].entries
 	if code := put(s, b, 0, int(given)); code != grid.Full {
 		t.Errorf("put of more than there is: got code %d, want Full", code)
 	}
-	if n := s.shards[0].counts.entries; n < there*9/10 {
+	if n := s.shards[0].entries; n < there*9/10 {
 		t.Errorf("%d entries of %d are left after a put of more than there is", n, there)
 	}
 	verify(t, s)

@@ -2,10 +2,12 @@ package store
 
 import (
 	"fmt"
+	"math/bits"
 	"math/rand/v2"
 	"reflect"
 	"slices"
 	"testing"
+	"unsafe"
 
 	"github.com/latticed/latticed/grid"
 )
@@ -35,8 +37,11 @@ func TestNoPointers(t *testing.T) {
 	if !pointers(reflect.TypeOf(cursor{})) && !pointers(reflect.TypeOf(shard{})) {
 		t.Error("shard has no pointer, so the test looks at nothing")
 	}
-	if infoSize != 64 {
+	if infoSize != lineSize {
 		t.Errorf("info is %d bytes, want a cache line", infoSize)
+	}
+	if n, at := unsafe.Sizeof(shard{}), unsafe.Offsetof(shard{}.c); bits.UintSize == 64 && (n%lineSize != 0 || at != lineSize) {
+		t.Errorf("a shard is %d bytes, of which %d are what ops write to, want whole cache lines, and one", n, at)
 	}
 }
 
@@ -118,8 +123,8 @@ func verify(t *testing.T, s *Store) {
 			}
 		}
 		slots += sh.index.spill.count
-		if slots != len(there) || slots != sh.index.count || uint64(slots) != sh.counts.entries {
-			t.Errorf("shard %d: %d entries, %d slots, counted as %d and %d", n, len(there), slots, sh.index.count, sh.counts.entries)
+		if slots != len(there) || slots != sh.index.count || uint64(slots) != sh.entries {
+			t.Errorf("shard %d: %d entries, %d slots, counted as %d and %d", n, len(there), slots, sh.index.count, sh.entries)
 		}
 		sh.mu.Unlock()
 	}

@@ -8,9 +8,19 @@ import (
 
 // shard is one part of a cache's entries. Everything but c and the atomic fields of index is guarded by mu.
 type shard struct {
-	c *cache
-
+	// What nearly every op writes to is in one cache line, so that a processor that comes after another one waits for one.
 	mu       sync.Mutex
+	now      int64  // of the last op, for those who are not told the time
+	epoch    uint32 // cache.epoch and
+	late     uint32 // cache.late, of when the shard was locked last
+	versions uint64 // the last one given out; the shard's number is in its low bits, so that they are unique in the cache
+	entries  uint64 // gauge
+	stored   uint64
+	steps    int32 // entries and segments looked at since the shard was locked, by the loops that could go on
+	told     bool  // feeds are to be woken
+	_        [lineSize - 53]byte
+
+	c        *cache
 	index    index
 	keyOf    func(off uint64) []byte // keyAt, made once
 	queues   [numQueues]queue
@@ -19,7 +29,6 @@ type shard struct {
 	walking  uint32 // the segment that is being emptied (evict.go); 0 for none
 	cleaning bool   // its live entries stay, all of them
 	keep     uint64 // the entry that pay's op has written; 0 for none
-	told     bool   // feeds are to be woken
 	debt     int    // bytes written while memory was tight for which nothing was evicted yet
 
 	rest int // bytes to be written before dead ones are looked for again, beside other caches
@@ -31,30 +40,21 @@ type shard struct {
 	sweepOff  uint32 // where in it
 	sweepLate uint32 // cache.late when it began
 
-	now      int64  // of the last op, for those who are not told the time
-	epoch    uint32 // cache.epoch and
-	late     uint32 // cache.late, of when the shard was locked last
-	versions uint64 // the last one given out; the shard's number is in its low bits, so that they are unique in the cache
-	counts   counts
-	classes  [grid.NumClasses]class
-	scratch  []byte  // a key that is in a run
-	value    []byte  // a value that is made of parts
-	found    []found // what a scan is to bring
+	gone    counts // by the way, when they were asked for
+	classes [grid.NumClasses]class
+	scratch []byte  // a key that is in a run
+	value   []byte  // a value that is made of parts
+	found   []found // what a scan is to bring
 
-	// Entries and segments that were looked at since the shard was locked, by the loops that could go on, and the most of
-	// that; tests hold it to what doc.go says.
-	steps, mostSteps int
+	mostSteps int32 // the most that steps has been; tests hold it to what doc.go says
 
-	_ [64]byte // keeps the next shard's mutex off this one's cache lines
+	_ [40]byte // to whole cache lines
 }
 
-// counts are the counters of grid.Stats.
-type counts struct {
-	entries    uint64 // gauge
-	stored     uint64
-	getExpired uint64
-	getFlushed uint64
-}
+const lineSize = 64 // bytes of a cache line
+
+// counts are entries that ops found dead.
+type counts struct{ expired, flushed uint64 }
 
 // class is the statistics of a size class.
 type class struct {
@@ -72,7 +72,7 @@ func (sh *shard) at(now int64) {
 }
 
 // step counts what is looked at under one lock.
-func (sh *shard) step(n int) {
+func (sh *shard) step(n int32) {
 	sh.steps += n
 	sh.mostSteps = max(sh.mostSteps, sh.steps)
 }
@@ -129,7 +129,7 @@ func (sh *shard) count(it *item) {
 	}
 	k.Entries++
 	k.Bytes += uint64(n)
-	sh.counts.entries++
+	sh.entries++
 }
 
 func (sh *shard) discount(it *item) {
@@ -137,7 +137,17 @@ func (sh *shard) discount(it *item) {
 	k := &sh.classes[grid.Class(n)]
 	k.Entries--
 	k.Bytes -= uint64(n)
-	sh.counts.entries--
+	sh.entries--
+}
+
+// recount keeps them where it takes the place of old. Mostly nothing changes, and nothing is written.
+func (sh *shard) recount(old, it *item) {
+	was, is := old.charge(), it.charge()
+	if was == is && sh.classes[grid.Class(is)].Entries > 1 {
+		return
+	}
+	sh.discount(old)
+	sh.count(it)
 }
 
 // remove ends an entry and gives its room back.

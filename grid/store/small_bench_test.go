@@ -11,10 +11,11 @@ import (
 	"github.com/latticed/latticed/grid/store"
 )
 
-// BenchmarkSmall reads and overwrites 2,048 entries in batches of 32, by 1 to as many goroutines as there are processors: what
-// the engine costs when memory does not, and how that scales. ns/op is of the wall clock, for all goroutines together.
+// BenchmarkSmall reads and overwrites 2,048 entries one by one and in batches of 32, by 1 to as many goroutines as there are
+// processors: what the engine costs when memory does not, and how that scales. ns/op is of the wall clock, for all goroutines
+// together.
 func BenchmarkSmall(b *testing.B) {
-	const entries, batch = 2048, 32
+	const entries = 2048
 	c := newStore(b, store.Options{Limit: 256 << 20})
 	bt := grid.NewBatch(1 << 16)
 	var keys [entries][16]byte
@@ -25,7 +26,7 @@ func BenchmarkSmall(b *testing.B) {
 		*bt.Add() = grid.Op{Kind: grid.Put, Key: keys[i][:], Value: v}
 		c.Do(bt)
 	}
-	run := func(kind grid.Kind, x, n int) {
+	run := func(kind grid.Kind, batch, x, n int) {
 		bt := grid.NewBatch(1 << 16)
 		for ; n > 0; n -= batch {
 			bt.Reset()
@@ -42,18 +43,20 @@ func BenchmarkSmall(b *testing.B) {
 			c.Do(bt)
 		}
 	}
-	for _, kind := range []grid.Kind{grid.Get, grid.Put} {
-		for workers := 1; ; workers = min(2*workers, runtime.NumCPU()) {
-			b.Run(fmt.Sprintf("%s/%d", map[grid.Kind]string{grid.Get: "get", grid.Put: "put"}[kind], workers), func(b *testing.B) {
-				b.ReportAllocs()
-				var all sync.WaitGroup
-				for w := range workers {
-					all.Go(func() { run(kind, w*entries/workers, b.N/workers) })
+	for kind, name := range map[grid.Kind]string{grid.Get: "get", grid.Put: "put"} {
+		for _, batch := range []int{1, 32} {
+			for workers := 1; ; workers = min(2*workers, runtime.NumCPU()) {
+				b.Run(fmt.Sprintf("%s/batch%d/%d", name, batch, workers), func(b *testing.B) {
+					b.ReportAllocs()
+					var all sync.WaitGroup
+					for w := range workers {
+						all.Go(func() { run(kind, batch, w*entries/workers, b.N/workers) })
+					}
+					all.Wait()
+				})
+				if workers == runtime.NumCPU() {
+					break
 				}
-				all.Wait()
-			})
-			if workers == runtime.NumCPU() {
-				break
 			}
 		}
 	}

@@ -195,7 +195,6 @@ func (sh *shard) hashAt(off uint64) uint64 {
 // Do implements grid.Cache.
 func (c *cache) Do(b *grid.Batch) (n int) {
 	b.Mem = b.Mem[:0]
-	clear(b.Res[:len(b.Ops)])
 	c.tick(b.Now.Wall)
 	for i := range b.Ops {
 		op := &b.Ops[i]
@@ -208,9 +207,11 @@ func (c *cache) Do(b *grid.Batch) (n int) {
 	k := call{c: c, a: c.a, b: b, now: b.Now.Wall}
 	for n < len(b.Ops) {
 		r := &b.Res[n]
+		*r = grid.Result{}
 		k.do(&b.Ops[n], r)
 		n++
 		if r.Body != nil || len(r.Value) > 0 && len(b.Mem) >= b.Room {
+			clear(b.Res[n:len(b.Ops)])
 			break
 		}
 	}

@@ -54,7 +54,7 @@ func TestSweepGoesOn(t *testing.T) {
 		now += 10
 		s.Sweep(grid.Time{Wall: now}, 1000)
 		verify(t, s)
-		if n := s.shards[0].counts.entries; n != 0 {
+		if n := s.shards[0].entries; n != 0 {
 			t.Errorf("dropped %t: %d expired entries are still there", dropped, n)
 		}
 	}

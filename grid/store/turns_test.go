@@ -22,7 +22,7 @@ func TestTurns(t *testing.T) {
 		f(s, b)
 		worst := 0
 		for _, sh := range s.roster.Load().shards {
-			worst = max(worst, sh.mostSteps)
+			worst = max(worst, int(sh.mostSteps))
 		}
 		if worst < payMost || worst > most {
 			t.Errorf("%s: %d entries and segments were looked at under one lock, want at most %d, and not nearly none", name, worst, most)

@@ -28,6 +28,7 @@ type arena struct {
 	warm  int    // free log segments that stay resident
 
 	commits func(mem []byte) error // commit, but for tests
+	copied  func()                 // for tests, when something was copied without a lock
 
 	ready atomic.Uint64 // bytes from the beginning that are committed
 

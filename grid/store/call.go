@@ -30,6 +30,7 @@ type call struct {
 	needs     need
 	spare     uint64
 	spareSize int
+	ahead     ahead
 	keyRun    uint64
 	at        uint64 // where the entry will be written; 0: in its place
 	alloc     int
@@ -75,6 +76,13 @@ func (c *call) do(op *grid.Op, r *grid.Result) {
 		}
 		*r, c.b.Mem = grid.Result{}, c.b.Mem[:mem]
 		c.unadmit()
+		if c.needs.copy {
+			sh.mu.Unlock()
+			c.copy()
+			sh.mu.Lock()
+			sh.at(c.now)
+			continue
+		}
 		made := false
 		if c.needs.bound != 0 {
 			sh.mu.Unlock()
@@ -110,6 +118,10 @@ func (c *call) do(op *grid.Op, r *grid.Result) {
 		if c.body != 0 {
 			c.a.freeRun(c.body)
 		}
+	}
+	if c.ahead.tries > 0 {
+		c.ahead.drop(c.c)
+		c.ahead = ahead{}
 	}
 	if c.spare != 0 {
 		c.a.freeRun(c.spare)
@@ -361,18 +373,11 @@ func (c *call) place(it *item) bool {
 	}
 	if it.bits&inRun == 0 && it.size > a.maxInline(it.keyLen) {
 		it.bits |= inRun
-		if it.run = c.body; it.run == 0 || it.size != c.size || c.op.Kind != grid.Put {
-			if c.spare != 0 && c.spareSize != it.size {
-				a.freeRun(c.spare)
-				c.spare = 0
-			}
-			if c.spare == 0 {
-				c.spare, c.spareSize = a.newRun(it.size), it.size
-			}
-			if it.run = c.spare; it.run == 0 {
-				c.needs.pages = pagesFor(it.size)
+		if it.run = c.body; it.run == 0 || it.size != c.size || c.op.Kind != grid.Put && c.it.off != 0 {
+			if !c.room(it.size) {
 				return false
 			}
+			it.run = c.spare
 		}
 	}
 	if it.keyLen > a.maxKey() && c.it.off == 0 {
@@ -411,6 +416,21 @@ func (c *call) place(it *item) bool {
 	return ok
 }
 
+// room has spare be a run of size bytes. False: there is none.
+func (c *call) room(size int) bool {
+	if c.spare != 0 && c.spareSize == size {
+		return true
+	}
+	if c.ahead.done = false; c.spare != 0 {
+		c.a.freeRun(c.spare)
+	}
+	if c.spare, c.spareSize = c.a.newRun(size), size; c.spare == 0 {
+		c.needs.pages = pagesFor(size)
+		return false
+	}
+	return true
+}
+
 // enter writes what place took room for. parts are the value's bytes, a run among them if it is large; with none, what is
 // in the run is there already.
 func (c *call) enter(it *item, parts ...part) {
@@ -432,7 +452,7 @@ func (c *call) enter(it *item, parts ...part) {
 			sh.bury(&old)
 		} else {
 			if it.keyRun != 0 {
-				a.fill(it.keyRun, part{b: c.op.Key})
+				a.fill(it.keyRun, 0, part{b: c.op.Key})
 				c.keyRun = 0
 			}
 			sh.index.insert(c.op.Hash, 0, it.off)
@@ -447,7 +467,9 @@ func (c *call) enter(it *item, parts ...part) {
 	case it.run == c.body:
 		c.body = 0
 	case it.run == c.spare:
-		a.fill(c.spare, parts...)
+		if !c.ahead.done {
+			a.fill(c.spare, 0, parts...)
+		}
 		c.spare = 0
 	}
 	if old.off != 0 && old.bits&inRun != 0 && (it.bits&inRun == 0 || it.run != old.run) {
@@ -466,10 +488,9 @@ type part struct {
 	run uint64
 }
 
-// fill fills a run.
-func (a *arena) fill(run uint64, parts ...part) {
+// fill fills a run from off on.
+func (a *arena) fill(run uint64, off int, parts ...part) {
 	to := a.start(run)
-	off := 0
 	put := func(b []byte) {
 		for len(b) > 0 {
 			n := copy(to.at(a, off), b)
@@ -773,6 +794,9 @@ func (c *call) extend(there bool) {
 	n := c.it.size + c.size
 	if c.tooLarge(n) || c.op.Arg != 0 && uint64(n) > c.op.Arg {
 		c.r.Code = grid.TooLarge
+		return
+	}
+	if n > copyMost && !c.prepare(n) {
 		return
 	}
 	it := c.it

@@ -17,7 +17,7 @@
 // (index.go) that grows and shrinks by one bucket at a time, and two queues of log segments for eviction (evict.go, ghost.go). A
 // store appends to the log, where what expires at about the same time is kept together, or overwrites in place what it nearly
 // fills; what is replaced stays behind as dead bytes until its segment is emptied. Large values are runs that are counted by
-// reference and read without a lock (large.go).
+// reference and read without a lock (large.go); so is what is appended to put together (ahead.go).
 //
 // # Caches
 //

@@ -227,11 +227,13 @@ type need struct {
 	seg   bool // a log segment
 	pages int
 
+	copy bool // nothing: what is prepared is to be copied while the shard is not locked
+
 	bound        uint8 // the cache is as full as it may be, or the entry alone would be too much for it
 	count, bytes int64 // what there must be room for then
 }
 
-func (n *need) some() bool { return n.seg || n.pages != 0 || n.bound != 0 }
+func (n *need) some() bool { return n.seg || n.pages != 0 || n.bound != 0 || n.copy }
 
 func (a *arena) has(n need) bool {
 	return (!n.seg || int(a.spared.Load()) > a.hard()) && (n.pages == 0 || a.roomFor(n.pages))

@@ -30,10 +30,16 @@ func (d *Daemon) thaw(path string) (thawed bool, err error) {
 		}
 		return false, fmt.Errorf("warm restart: %s: %w", path, err)
 	}
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("warm restart: %w", err)
+	case !info.Mode().IsRegular(): // not to be put aside as one that is damaged
+		return false, fmt.Errorf("warm restart: %s is no file", path)
 	}
+	f, err := os.Open(path)
 	if err != nil {
 		return false, fmt.Errorf("warm restart: %w", err)
 	}

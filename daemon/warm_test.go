@@ -36,6 +36,15 @@ func TestFileOfEntriesIsForOne(t *testing.T) {
 			t.Errorf("%s: got %v", what, err)
 		}
 	}
+	if err := os.Mkdir(file, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := start("127.0.0.1:0"); err == nil || !strings.Contains(err.Error(), "is no file") {
+		t.Errorf("a directory: got %v", err)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Errorf("the directory: %v", err)
+	}
 	d := running()
 	daemontest.Ask(t, daemontest.Dial(t, d), "set k 0 0 1\r\na\r\n", "STORED\r\n")
 	refused("while another runs")

@@ -139,7 +139,7 @@ func TestManyCachesOutliveTheProcess(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := len(m.files["dir/caches.json"]); n < 1<<20 {
+	if n := len(m.files["caches.json"]); n < 1<<20 {
 		t.Fatalf("the file has %d bytes, which prove nothing", n)
 	}
 	s = room(t)
@@ -275,7 +275,7 @@ func (m *memory) Remove(name string) error {
 	return nil
 }
 
-func (m *memory) SyncDir(string) error {
+func (m *memory) SyncDir() error {
 	if m.fails() {
 		return m.as
 	}
@@ -363,5 +363,59 @@ func TestFaults(t *testing.T) {
 	err := open(t, newStore(t), catalog.NewDir("dir", m)).Create("new", config(t, plain), false)
 	if r := (*rest.Refusal)(nil); !errors.As(err, &r) || r.Status != 507 || !strings.Contains(r.Text, "nothing was changed") {
 		t.Errorf("a full disk: got %v", err)
+	}
+}
+
+// A directory that is moved away stays the process's own, and what another makes in its place is left alone.
+func TestMovedDirectory(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "data")
+	openDir := func() *catalog.Dir {
+		t.Helper()
+		d, err := catalog.OpenDir(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { d.Close() })
+		return d
+	}
+	first := open(t, newStore(t), openDir())
+	if err := first.Create("a", config(t, plain), false); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path, path+".old"); err != nil {
+		t.Fatal(err)
+	}
+	second := open(t, newStore(t), openDir())
+	if err := second.Create("b", config(t, plain), false); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Create("c", config(t, plain), false); err != nil {
+		t.Fatal(err)
+	}
+	for where, want := range map[string][]string{path: {"b"}, path + ".old": {"a", "c"}} {
+		data, err := os.ReadFile(filepath.Join(where, "caches.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := infinispan.ParseCaches(data)
+		if got := slices.Sorted(maps.Keys(all)); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: got %v, %v, want %v", where, got, err, want)
+		}
+	}
+}
+
+// What is no file may have no end.
+func TestNoFile(t *testing.T) {
+	path := t.TempDir()
+	if err := os.Mkdir(filepath.Join(path, "caches.json"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	d, err := catalog.OpenDir(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if _, err := catalog.New(catalog.Options{Engine: newStore(t), Clock: stopped{}, Dir: d}); err == nil || !strings.Contains(err.Error(), "caches.json is no file") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -19,13 +19,13 @@ const fileName = "caches.json"
 // maxFile bounds the file: all caches there can be, each with a name and aliases as long as may be, are below.
 const maxFile = 64 << 20
 
-// FS is what a Dir needs of a file system. Tests have it fail.
+// FS is what a Dir needs of the files in its directory. Tests have it fail.
 type FS interface {
 	ReadFile(name string) ([]byte, error)
 	Create(name string) (File, error) // emptied if it is there
 	Rename(from, to string) error
 	Remove(name string) error
-	SyncDir(name string) error
+	SyncDir() error
 }
 
 // File is a file that is being written.
@@ -34,11 +34,12 @@ type File interface {
 	Sync() error
 }
 
-// Dir is a directory that a process has for itself.
+// Dir is a directory that a process has for itself: the one that was there when it was opened, wherever it is moved to. What is
+// made in its place may be another process's.
 type Dir struct {
 	path string
 	fs   FS
-	held io.Closer
+	held []io.Closer
 }
 
 // OpenDir makes the directory at path if there is none, and takes it for this process: another that wants it is refused until
@@ -54,7 +55,12 @@ func OpenDir(path string) (*Dir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data directory %s: %w", path, err)
 	}
-	return &Dir{path, disk{}, held}, nil
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		_ = held.Close()
+		return nil, fmt.Errorf("data directory %s: %w", path, err)
+	}
+	return &Dir{path, disk{root}, []io.Closer{held, root}}, nil
 }
 
 // mkdir makes the directory at path and those above it, so that a crash of the machine does not take them back: what is kept in
@@ -73,7 +79,12 @@ func mkdir(path string) error {
 	case err != nil:
 		return err
 	}
-	return disk{}.SyncDir(filepath.Dir(path))
+	above, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer above.Close()
+	return disk{above}.SyncDir()
 }
 
 // NewDir returns a Dir on another file system, for tests.
@@ -84,17 +95,18 @@ func (d *Dir) Path() string { return d.path }
 
 // Close gives the directory back.
 func (d *Dir) Close() error {
-	if d.held == nil {
-		return nil
+	var err error
+	for _, c := range d.held {
+		err = errors.Join(err, c.Close())
 	}
-	return d.held.Close()
+	return err
 }
 
 func (d *Dir) file() string { return filepath.Join(d.path, fileName) }
 
 // read returns what was kept. A file that is not as write leaves it was changed by somebody else, so it is not guessed at.
 func (d *Dir) read() (map[string]*infinispan.Cache, error) {
-	data, err := d.fs.ReadFile(d.file())
+	data, err := d.fs.ReadFile(fileName)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
@@ -114,7 +126,7 @@ var errUnsure = errors.New("the change was made and written, but may not outlive
 // write keeps all. At every moment the file holds either what it held before, or all; on an error, what it held before, but for
 // errUnsure.
 func (d *Dir) write(all map[string]*infinispan.Cache) (err error) {
-	temp := d.file() + ".tmp"
+	const temp = fileName + ".tmp"
 	defer func() {
 		if err != nil && !errors.Is(err, errUnsure) {
 			_ = d.fs.Remove(temp)
@@ -138,39 +150,41 @@ func (d *Dir) write(all map[string]*infinispan.Cache) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := d.fs.Rename(temp, d.file()); err != nil {
+	if err := d.fs.Rename(temp, fileName); err != nil {
 		return err
 	}
-	if err := d.fs.SyncDir(d.path); err != nil {
+	if err := d.fs.SyncDir(); err != nil {
 		return fmt.Errorf("%w: %w", errUnsure, err)
 	}
 	return nil
 }
 
-// disk is the file system of the machine.
-type disk struct{}
+// disk is a directory of the machine.
+type disk struct{ root *os.Root }
 
-func (disk) ReadFile(name string) ([]byte, error) {
-	info, err := os.Stat(name)
-	if err != nil {
+func (d disk) ReadFile(name string) ([]byte, error) {
+	info, err := d.root.Stat(name)
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	if info.Size() > maxFile {
+	case !info.Mode().IsRegular(): // there may be no end of it
+		return nil, fmt.Errorf("%s is no file", name)
+	case info.Size() > maxFile:
 		return nil, fmt.Errorf("%s is larger than %d bytes", name, maxFile)
 	}
-	return os.ReadFile(name)
+	return d.root.ReadFile(name)
 }
 
-func (disk) Create(name string) (File, error) {
-	return os.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+func (d disk) Create(name string) (File, error) {
+	return d.root.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 }
 
-func (disk) Rename(from, to string) error { return os.Rename(from, to) }
-func (disk) Remove(name string) error     { return os.Remove(name) }
+func (d disk) Rename(from, to string) error { return d.root.Rename(from, to) }
+func (d disk) Remove(name string) error     { return d.root.Remove(name) }
 
 // SyncDir has a rename last, where the system knows of that.
-func (disk) SyncDir(name string) error {
-	dir, err := os.Open(name)
+func (d disk) SyncDir() error {
+	dir, err := d.root.Open(".")
 	if err != nil {
 		return err
 	}

@@ -64,7 +64,7 @@ var only = map[string][]string{
 	"go.yaml.in/yaml/v3":              {"conf"},
 	"github.com/rs/zerolog":           {"daemon"},
 	"github.com/valyala/fasthttp":     {"protocols/http1", "protocols/http2", "protocols/rest", "scripts/bench/peers"},
-	"net/http":                        {"daemon", "scripts/bench/peers"},
+	"net/http":                        {"daemon", "scripts/bench/peers", "scripts/soak"},
 	"crypto/tls":                      {"router", "daemon", "grid/link", "scripts/soak"},
 	"github.com/prometheus":           {"daemon/admin"},
 	"github.com/cespare/xxhash/v2":    {"grid/segment", "grid/store", "grid/gridtest"},

@@ -1,6 +1,7 @@
 // Command soak starts a latticed and is hostile to it: clients that break off anywhere, read slowly or not at all, hold
 // half requests open, send lines, keys and values that are too long, random bytes, and all commands mixed, over plain
-// connections and TLS. Meanwhile a probe uses it as a good client does. In the end the daemon must hold no more
+// connections and TLS; by HTTP/1.1 and HTTP/2 they use, list, make and remove caches, listen, and leave answers where they
+// are. Meanwhile probes use it as good clients do. In the end the daemon must hold no more
 // goroutines, descriptors and memory than before, must have answered the probe throughout, and must have counted what
 // happened. It prints what was done, what was counted and what was found, and fails if anything was found.
 //
@@ -50,10 +51,11 @@ type options struct {
 // soak is one run. Its methods may be called from any goroutine.
 type soak struct {
 	options
-	addr    string
-	ctx     context.Context // ends when clients are to stop
-	flushes atomic.Int64
-	left    atomic.Int64 // random connections still to be made
+	addr     string
+	ctx      context.Context // ends when clients are to stop
+	flushes  atomic.Int64
+	framings []framing
+	left     atomic.Int64 // random connections still to be made
 
 	mu       sync.Mutex
 	did      map[string]int
@@ -83,7 +85,7 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer d.Kill()
-	s := &soak{options: o, addr: d.Addr, did: map[string]int{}, findings: map[string]int{}}
+	s := &soak{options: o, addr: d.Addr, framings: framings(d.Addr), did: map[string]int{}, findings: map[string]int{}}
 
 	// What a warm process holds is the measure: the store is full, pools and stacks have their size.
 	warm := min(max(o.duration/10, 5*time.Second), time.Minute)
@@ -162,7 +164,13 @@ func (s *soak) load(outer context.Context, d time.Duration) error {
 		}
 	})
 	every(1, 20*time.Millisecond, (*client).probe)
+	every(4*n, 20*time.Millisecond, (*client).web)
+	every(n, 100*time.Millisecond, (*client).frames)
+	every(1, 50*time.Millisecond, (*client).probeWeb)
 	wg.Wait()
+	for _, f := range s.framings {
+		f.transport.(interface{ CloseIdleConnections() }).CloseIdleConnections()
+	}
 	if outer.Err() != nil {
 		return outer.Err()
 	}

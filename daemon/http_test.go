@@ -521,3 +521,46 @@ func TestOverview(t *testing.T) {
 		t.Errorf("got %d\n%s\nwant\n%s", a.StatusCode, got, want)
 	}
 }
+
+// TestStatisticsBeginAnew has clients of both protocols counted since the statistics were reset.
+func TestStatisticsBeginAnew(t *testing.T) {
+	d := daemontest.Boot(t, daemontest.AnyPort)
+	web, mc := browse(t, d), daemontest.Dial(t, d)
+	call(t, web, "POST", "/rest/v2/caches/c", nil)
+	use := func() {
+		t.Helper()
+		call(t, web, "PUT", "/rest/v2/caches/c/k", strings.NewReader("v"))
+		call(t, web, "GET", "/rest/v2/caches/c/k", nil)
+		call(t, web, "GET", keys+"none", nil)
+		daemontest.Ask(t, mc, "set k 0 0 1\r\nv\r\nget k\r\ndelete none\r\n", "STORED\r\nVALUE k 0 1\r\nv\r\nEND\r\nNOT_FOUND\r\n")
+	}
+	type stats struct{ Hits, Misses, Remove_misses, Stores, Retrievals int }
+	is := func(cache string, want stats) {
+		t.Helper()
+		var got stats
+		_, text := call(t, web, "GET", "/rest/v2/caches/"+cache+"?action=stats", nil)
+		if err := json.Unmarshal([]byte(text), &got); err != nil || got != want {
+			t.Errorf("%s: got %+v, %v, want %+v", cache, got, err, want)
+		}
+	}
+	use()
+	is("c", stats{Hits: 1, Stores: 1, Retrievals: 1})
+	is("default", stats{Hits: 1, Misses: 1, Remove_misses: 1, Stores: 1, Retrievals: 2})
+	call(t, web, "POST", "/rest/v2/caches/default?action=stats-reset", nil)
+	is("c", stats{Hits: 1, Stores: 1, Retrievals: 1})
+	is("default", stats{})
+	use()
+	is("c", stats{Hits: 2, Stores: 2, Retrievals: 2})
+	is("default", stats{Hits: 1, Misses: 1, Remove_misses: 1, Stores: 1, Retrievals: 2})
+	if a, _ := call(t, web, "POST", "/rest/v2/container/stats?action=reset", nil); a.StatusCode != 204 {
+		t.Errorf("all of them: got %d", a.StatusCode)
+	}
+	is("c", stats{})
+	is("default", stats{})
+	use()
+	daemontest.Ask(t, mc, "stats reset\r\n", "RESET\r\n")
+	is("default", stats{Misses: 1, Retrievals: 1}) // what HTTP clients did
+	if _, text := call(t, web, "GET", "/metrics", nil); !strings.Contains(text, "\nlatticed_cache_hits_total{cache=\"c\"} 3\n") {
+		t.Error("metrics do not go on")
+	}
+}

@@ -114,7 +114,12 @@ GET /rest/v2/container/health/status               200
 HEAD /rest/v2/container/health/status              200
 POST /rest/v2/container/health/status              405
 GET /rest/v2/container/stats                       200
-POST /rest/v2/container/stats?action=reset         501
+POST /rest/v2/container/stats                      400
+POST /rest/v2/container/stats?action=reset         204
+GET /rest/v3/container/_stats                      200
+POST /rest/v3/container/_stats-reset               204
+GET /rest/v3/container/_stats-reset                405
+POST /rest/v3/container/_cache-config-to-json      400
 GET /rest/v2/container/config                      200
 GET /rest/v2/container/config?action=get-mutable-attributes 400
 GET /rest/v3/container/config                      200

@@ -247,7 +247,7 @@ func (x *Exchange) aCacheLater(name, action string) {
 			x.stats(&c)
 			x.json()
 		case "stats-reset":
-			x.resetStats(name)
+			x.resetStats(&c)
 			x.plain(fasthttp.StatusNoContent)
 		case "health":
 			x.word("HEALTHY")
@@ -307,10 +307,21 @@ func (x *Exchange) statsOf(name string) (s grid.Stats) {
 	return s
 }
 
-func (x *Exchange) resetStats(name string) {
-	if admin, err := x.peer.Env.Caches.Admin(name, grid.Principal{}); err == nil {
+// resetStats begins the statistics of a cache anew.
+func (x *Exchange) resetStats(c *Cache) {
+	c.Tally.Reset(x.now.Wall, x.opsOf(c))
+	if admin, err := x.peer.Env.Caches.Admin(c.Name, grid.Principal{}); err == nil {
 		admin.ResetStats()
 	}
+}
+
+// opsOf is what clients of all protocols did with a cache.
+func (x *Exchange) opsOf(c *Cache) Ops {
+	ops := c.Tally.Ops()
+	if c.Name == "default" {
+		ops = ops.Plus(x.s.opt.Host().Others)
+	}
+	return ops
 }
 
 // describe appends what is told about a cache; whole tells everything.
@@ -366,10 +377,7 @@ func (x *Exchange) describe(c *Cache, whole bool) {
 func (x *Exchange) stats(c *Cache) {
 	s := x.statsOf(c.Name)
 	h := x.s.opt.Host()
-	ops := c.Tally.Ops()
-	if c.Name == "default" {
-		ops = ops.Plus(h.Others)
-	}
+	ops, since := c.Tally.Since(x.opsOf(c), h.Started)
 	var evicted uint64
 	for i := range s.Classes {
 		evicted += s.Classes[i].Evicted
@@ -377,7 +385,7 @@ func (x *Exchange) stats(c *Cache) {
 	o := object(x.out)
 	o.open()
 	o.int("time_since_start", max(0, x.now.Wall-h.Started)/1000)
-	o.int("time_since_reset", max(0, x.now.Wall-h.Started)/1000)
+	o.int("time_since_reset", max(0, x.now.Wall-since)/1000)
 	for _, n := range []string{
 		"approximate_entries", "approximate_entries_in_memory", "approximate_entries_unique", "current_number_of_entries",
 		"current_number_of_entries_in_memory",

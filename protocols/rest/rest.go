@@ -95,6 +95,7 @@ type Tally struct {
 		n [numCounters]atomic.Uint64
 		_ [64 - numCounters*8]byte
 	}
+	reset atomic.Pointer[reset] // nil: never
 }
 
 func (x *Exchange) count(c counter) {
@@ -116,6 +117,38 @@ func (t *Tally) Ops() (ops Ops) {
 		ops.RemoveMisses += n[removeMisses].Load()
 	}
 	return ops
+}
+
+// reset is when the statistics of a cache began anew, and what had been done by then. What is counted goes on, for those who watch
+// how it grows.
+type reset struct {
+	at  int64 // ms since 1970
+	ops Ops   // of all clients
+}
+
+// Reset has Since begin at now, where ops is all that was done.
+func (t *Tally) Reset(now int64, ops Ops) {
+	if t != nil {
+		t.reset.Store(&reset{now, ops})
+	}
+}
+
+// Since returns what of ops was done since Reset, and when that was; at if it never was. Where others have reset what they count,
+// that is all of it.
+func (t *Tally) Since(ops Ops, at int64) (Ops, int64) {
+	if t == nil || t.reset.Load() == nil {
+		return ops, at
+	}
+	r := t.reset.Load()
+	less := func(n, was uint64) uint64 {
+		if n < was {
+			return n
+		}
+		return n - was
+	}
+	return Ops{
+		less(ops.Hits, r.ops.Hits), less(ops.Misses, r.ops.Misses), less(ops.RemoveHits, r.ops.RemoveHits), less(ops.RemoveMisses, r.ops.RemoveMisses),
+	}, r.at
 }
 
 // Unimplemented counts requests for what is not implemented.

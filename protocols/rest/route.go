@@ -190,6 +190,17 @@ func (x *Exchange) v3(s [][]byte, t grid.Ticket) {
 		}
 	case first == "container" && x.meth == mGet && (len(s) == 2 && part(s, 1) == "_listen" || len(s) == 3 && part(s, 1) == "config" && part(s, 2) == "_listen"):
 		x.listenCaches()
+	case first == "container" && len(s) == 2 && isOneOf(part(s, 1), "_stats", "_stats-reset"):
+		if part(s, 1) == "_stats" && x.offers("", "GET") {
+			x.t.query = nil
+			x.container([][]byte{[]byte("stats")})
+		} else if part(s, 1) == "_stats-reset" && x.offers("", "POST") {
+			x.inTurn((*Exchange).resetAll)
+		}
+	case first == "container" && len(s) == 2 && part(s, 1) == "_cache-config-to-json":
+		if x.offers("", "POST") {
+			x.convert(true)
+		}
 	case first == "openapi" && len(s) == 1:
 		x.describeAll()
 	case (first == "_cache-config-convert" || first == "_cache-config-compare") && len(s) == 1:

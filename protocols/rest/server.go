@@ -65,6 +65,10 @@ func (x *Exchange) container(sub [][]byte) {
 		x.text(fasthttp.StatusBadRequest, unknownAction)
 	case len(sub) == 0 && !get && x.meth != mPost:
 		x.text(fasthttp.StatusMethodNotAllowed, notAllowed)
+	case len(sub) == 1 && first == "stats" && x.meth == mPost:
+		if x.offers(action, "GET", "POST reset") {
+			x.inTurn((*Exchange).resetAll)
+		}
 	case len(sub) == 1 && first == "stats" && get:
 		h := x.s.opt.Host()
 		o := object(x.out[:0])
@@ -86,6 +90,16 @@ func (x *Exchange) container(sub [][]byte) {
 	default:
 		x.text(fasthttp.StatusNotFound, notFound)
 	}
+}
+
+// resetAll begins the statistics of all caches anew.
+func (x *Exchange) resetAll() {
+	for _, name := range x.s.opt.Catalog.Names() {
+		if c, _ := x.s.opt.Catalog.Find(name); c.Name == name {
+			x.resetStats(&c)
+		}
+	}
+	x.plain(fasthttp.StatusNoContent)
 }
 
 func part(list [][]byte, i int) string {

@@ -64,7 +64,9 @@ PUT ~/caches/c [Content-Type: application/json] <- {"local-cache":{"encoding":{"
 PUT ~/caches/c [Content-Type: application/json] <- {"local-cache":{"statistics":true,"encoding":{"media-type":"text/plain"},"expiration":{"lifespan":"60000"},"memory":{"max-count":"200"}}} -> 200
 PUT ~/caches/made [Content-Type: application/json] <- {"local-cache":{}} -> 200
 POST ~/caches/made [Content-Type: application/json] [flags: UPDATE] <- {"local-cache":{"expiration":{"lifespan":"5"}}} -> 200
-PUT ~/caches/made [Content-Type: application/json] <- {"local-cache":{"memory":{"max-count":"200"}}} -> 400 grid/store: alter cache "made": it was made without bounds
+PUT ~/caches/made [Content-Type: application/json] <- {"local-cache":{"memory":{"max-count":"200"}}} -> 200
+PUT ~/caches/made [Content-Type: application/json] <- {"local-cache":{"memory":{"max-size":"1MB"}}} -> 200
+PUT ~/caches/default [Content-Type: application/json] <- {"local-cache":{"memory":{"max-count":"200"}}} -> 400 grid/store: alter cache "default": it has the memory of all and no bounds of its own
 DELETE ~/caches/made -> 200
 DELETE ~/caches/made -> 404
 DELETE ~/caches/default -> 400 the cache default is always there
@@ -96,6 +98,8 @@ POST ~/caches/none?action=set-mutable-attribute&attribute-name=memory.max-count&
 GET ~/caches/y?action=get-mutable-attribute&attribute-name=memory.max-count -> 200 "300"
 POST ~/caches/local?action=assign-alias&alias=y -> 200
 GET ~/caches/y?action=get-mutable-attribute&attribute-name=memory.max-count -> 200 "-1"
+POST ~/caches/local?action=set-mutable-attribute&attribute-name=memory.max-count&attribute-value=50 -> 200
+GET ~/caches/local?action=get-mutable-attribute&attribute-name=memory.max-count -> 200 "50"
 GET ~/caches/local?action=get-mutable-attribute&attribute-name=aliases -> 200 "y"
 GET ~/caches/c?action=get-mutable-attribute&attribute-name=aliases -> 200 "x"
 POST ~/caches/local?action=assign-alias&alias=y -> 200

@@ -171,7 +171,7 @@ func TestRefusals(t *testing.T) {
 	refused("media type", c.Create("b", config(t, `{"local-cache":{"encoding":{"media-type":"x/y"}}}`), false), "not known here")
 	refused("protostream", c.Create("b", config(t, `{"local-cache":{"encoding":{"media-type":"application/x-protostream"}}}`), false), "not supported yet")
 	refused("remove default", c.Remove("default"), "always there")
-	refused("bound later", c.Change("a", func(was *infinispan.Cache) (*infinispan.Cache, error) { return was.With("memory.max-count", "1") }), "made without bounds")
+	refused("bounds for default", c.Change("default", func(was *infinispan.Cache) (*infinispan.Cache, error) { return was.With("memory.max-count", "1") }), "no bounds of its own")
 	for err := error(nil); err == nil; { // the memory is too low for as many caches as there may be
 		if err = c.Create(fmt.Sprint("n", len(c.Names())), config(t, plain), false); err != nil {
 			refused("too many", err, "memory limit is too low")

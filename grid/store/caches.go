@@ -24,7 +24,7 @@ const (
 // CacheOptions shape a cache. Whatever its own bounds, it is in the memory that all caches of a Store share.
 type CacheOptions struct {
 	// MaxCount is how many entries there may be, 0 for no bound; MaxBytes how many bytes, each entry counting its key, its
-	// value and Overhead. Both hold at every moment, however many stores there are at once. Entries that have expired
+	// value, 4 for flags other than 0, and Overhead. Both hold at every moment, however many stores there are at once. Entries that have expired
 	// count until they are found; a store that they are in the way of finds them.
 	MaxCount int64
 	MaxBytes int64
@@ -132,7 +132,7 @@ func (s *Store) Create(name string, o CacheOptions) error {
 }
 
 // Alter gives a cache other options while it is used. Lifespan and MaxIdle are for what is stored from now on; what is above
-// lower bounds is evicted. A cache that was made without bounds cannot be given one, nor may WhenFull change.
+// lower bounds, also of a cache that had none, is evicted. The default cache cannot be given bounds, nor may WhenFull change.
 func (s *Store) Alter(name string, o CacheOptions, now grid.Time) error {
 	fail := func(why string) error { return fmt.Errorf("grid/store: alter cache %q: %s", name, why) }
 	if err := o.check(); err != nil {
@@ -148,20 +148,24 @@ func (s *Store) Alter(name string, o CacheOptions, now grid.Time) error {
 	b.mu.Lock()
 	refused := ""
 	switch {
-	case !b.set && (o.MaxCount != 0 || o.MaxBytes != 0):
-		refused = "it was made without bounds and cannot be given one; create it anew"
+	case c == s.cache && (o.MaxCount != 0 || o.MaxBytes != 0):
+		refused = "it has the memory of all and no bounds of its own"
 	case c.noEvict != (o.WhenFull == Refuse):
 		refused = "what it does when full cannot change"
 	case c.noEvict && (o.MaxCount != 0 && b.count > o.MaxCount || o.MaxBytes != 0 && b.bytes > o.MaxBytes):
 		refused = "it holds more, of which nothing may be evicted"
-	case b.set:
-		b.maxCount = o.MaxCount
-		b.maxBytes.Store(o.MaxBytes)
 	}
 	b.mu.Unlock()
 	if refused != "" {
 		return fail(refused)
 	}
+	if !b.set && (o.MaxCount != 0 || o.MaxBytes != 0) {
+		c.countAll()
+	}
+	b.mu.Lock()
+	b.maxCount = o.MaxCount
+	b.maxBytes.Store(o.MaxBytes)
+	b.mu.Unlock()
 	c.ttl.Store(o.Lifespan)
 	c.idle.Store(o.MaxIdle)
 	if b.set {
@@ -169,6 +173,24 @@ func (s *Store) Alter(name string, o CacheOptions, now grid.Time) error {
 		}
 	}
 	return nil
+}
+
+// countAll has everything count towards bounds that are to come. Each shard counts from the moment on at which it is added, so
+// when all are, nothing is missing, whatever is stored meanwhile.
+func (c *cache) countAll() {
+	b := &c.bounds
+	for i := range c.shards {
+		sh := &c.shards[i]
+		sh.mu.Lock()
+		sh.bounded = true
+		count, bytes := int64(sh.entries), int64(0)
+		for n := range sh.classes {
+			bytes += int64(sh.classes[n].Bytes)
+		}
+		b.take(-count, -bytes-count*cost(0, 0, 0)+count*int64(grid.Charge(0, 0, 0)))
+		sh.mu.Unlock()
+	}
+	b.set = true
 }
 
 // over tells whether more is there than the bounds allow.
@@ -342,7 +364,7 @@ func (c *cache) SetLimit(limit uint64) bool {
 }
 
 // bounds are the limits of one cache, and what counts towards them. An entry is added before it is stored, and taken when it
-// is gone, so both hold at every moment. Only caches with bounds pay for the mutex; it is taken last.
+// is gone, so both hold at every moment. Only caches that have had bounds pay for the mutex; it is taken last.
 type bounds struct {
 	set      bool
 	maxCount int64        // 0 for none
@@ -364,8 +386,13 @@ const (
 // boundAttempts bounds how often an op makes room in its own cache that others take.
 const boundAttempts = 1 << 10
 
-// cost is what an entry counts towards CacheOptions.MaxBytes.
-func (it *item) cost() int64 { return int64(it.keyLen + it.size + Overhead) }
+// cost is what an entry counts towards CacheOptions.MaxBytes: what the statistics say, with what it takes here instead of what it
+// would take elsewhere.
+func cost(keyLen, size int, flags uint32) int64 {
+	return int64(grid.Charge(keyLen, size, flags) - grid.Charge(0, 0, 0) + Overhead)
+}
+
+func (it *item) cost() int64 { return cost(it.keyLen, it.size, it.flags) }
 
 // roomFor tells whether that much more is within the bounds. mu is locked.
 func (b *bounds) roomFor(count, bytes int64) bool {

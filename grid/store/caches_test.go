@@ -578,7 +578,66 @@ func TestAlter(t *testing.T) {
 		t.Errorf("got %d, %d", a, b)
 	}
 	alter("default", "", store.CacheOptions{Lifespan: 9})
-	alter("default", "made without bounds", store.CacheOptions{MaxCount: 9})
+	alter("default", "no bounds of its own", store.CacheOptions{MaxCount: 9})
 	alter("none", "no such cache", store.CacheOptions{})
 	alter("c", "negative", store.CacheOptions{MaxCount: -1})
+}
+
+// TestBoundsForWhoHadNone gives a cache bounds while others store and remove in it: whatever is there then counts, and nothing
+// else.
+func TestBoundsForWhoHadNone(t *testing.T) {
+	const keys = 3000
+	for _, o := range []store.CacheOptions{{MaxCount: 200}, {MaxBytes: 40_000}, {MaxCount: 2500, MaxBytes: 1 << 20}} {
+		s := newStore(t, store.Options{Limit: 32 << 20})
+		create(t, s, "c", store.CacheOptions{})
+		store1 := func(n *named, i int) {
+			op := grid.Op{Kind: grid.Put, Key: fmt.Append(nil, "key", i%keys), Value: make([]byte, i*7%300), Flags: uint32(i % 2)}
+			switch {
+			case i%5 == 0:
+				op = grid.Op{Kind: grid.Remove, Key: op.Key}
+			case i%7 == 0:
+				op = grid.Op{Kind: grid.Append, Key: op.Key, Value: op.Value, Ask: grid.Vivify}
+			}
+			n.do(op)
+		}
+		n := at(t, s, "c")
+		for i := range 2 * keys {
+			store1(n, i)
+		}
+		var wg sync.WaitGroup
+		for w := range 4 {
+			other := at(t, s, "c")
+			wg.Go(func() {
+				for i := range 4 * keys {
+					store1(other, i*(w+3))
+				}
+			})
+		}
+		if err := s.Alter("c", o, grid.Time{Wall: n.now}); err != nil {
+			t.Fatal(err)
+		}
+		wg.Wait()
+		var st grid.Stats
+		n.admin.Stats(&st, grid.Time{Wall: n.now})
+		if o.MaxCount != 0 && st.Entries > uint64(o.MaxCount) || o.MaxBytes != 0 && st.Memory > uint64(o.MaxBytes) || st.Entries < 100 {
+			t.Errorf("%+v: %d entries, %d bytes", o, st.Entries, st.Memory)
+		}
+		for i := range keys {
+			n.do(grid.Op{Kind: grid.Remove, Key: fmt.Append(nil, "key", i)})
+		}
+		// If something is still counted, or was not, there is not just this much room.
+		if err := s.Alter("c", store.CacheOptions{MaxCount: 10, MaxBytes: 10 * (14 + store.Overhead)}, grid.Time{Wall: n.now}); err != nil {
+			t.Fatal(err)
+		}
+		n.admin.Stats(&st, grid.Time{Wall: n.now})
+		if st.Memory != 0 || st.Entries != 0 {
+			t.Errorf("%+v: an empty cache has %d entries of %d bytes", o, st.Entries, st.Memory)
+		}
+		for i := range 10 {
+			n.put(fmt.Sprint("new", i), 10)
+		}
+		if n.admin.Stats(&st, grid.Time{Wall: n.now}); st.Entries != 10 {
+			t.Errorf("%+v: %d of 10 entries are there", o, st.Entries)
+		}
+	}
 }

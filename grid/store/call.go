@@ -368,7 +368,7 @@ func (c *call) tooLarge(n int) bool {
 func (c *call) place(it *item) bool {
 	it.keyLen = len(c.op.Key)
 	a := c.a
-	if c.c.bounds.set && !c.admit(it) {
+	if c.sh.bounded && !c.admit(it) {
 		return false
 	}
 	if it.bits&inRun == 0 && it.size > a.maxInline(it.keyLen) {

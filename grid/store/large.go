@@ -97,7 +97,7 @@ func (w *slot) reserve(size, pages int, t grid.Ticket, take func() bool) grid.Co
 	if size > c.maxValue {
 		return grid.TooLarge
 	}
-	if most := c.bounds.maxBytes.Load(); most != 0 && int64(w.key+size+Overhead) > most {
+	if most := c.bounds.maxBytes.Load(); most != 0 && cost(w.key, size, w.flags) > most {
 		return w.full(size)
 	}
 	charge := int64(grid.Charge(w.key, size, w.flags))

@@ -18,7 +18,8 @@ type shard struct {
 	stored   uint64
 	steps    int32 // entries and segments looked at since the shard was locked, by the loops that could go on
 	told     bool  // feeds are to be woken
-	_        [lineSize - 53]byte
+	bounded  bool  // the entries count towards the cache's bounds; stores read it
+	_        [lineSize - 54]byte
 
 	c        *cache
 	index    index
@@ -160,7 +161,7 @@ func (sh *shard) remove(hash uint64, it *item) {
 
 // leave has the cache's bounds, and the runs, know of an entry no more.
 func (sh *shard) leave(it *item) {
-	if sh.c.bounds.set {
+	if sh.bounded {
 		sh.c.bounds.take(1, it.cost())
 	}
 	if it.bits&inRun != 0 {

@@ -156,6 +156,7 @@ func (c *cache) init(shards int) bool {
 		sh.c = c
 		sh.versions = versions + uint64(i) // a version of a removed cache of the same name is none of its
 		sh.keyOf = sh.keyAt
+		sh.bounded = c.bounds.set
 		if !sh.index.init(c.a, sh.hashAt) {
 			return false
 		}

@@ -35,8 +35,12 @@ import (
 	"github.com/latticed/latticed/router/stream"
 )
 
-// flushes is how many full output buffers one event may write before others get a turn.
-const flushes = 16
+// One event may write so many full output buffers, and take so much time for it, before others get a turn. By TLS, a
+// buffer takes some 0.1 ms to encrypt and send.
+const (
+	flushes = 16
+	share   = 250 * time.Microsecond
+)
 
 // yieldEvery is how often a busy loop gives way to other goroutines. A goroutine that runs for 10 ms is preempted by Go's
 // monitor, which then looks after it every 20 µs for a while: under full load that is some thousand wake-ups of another
@@ -53,6 +57,7 @@ type Server struct {
 
 	mu      sync.Mutex
 	loops   []*loop
+	bells   []*bell
 	closing atomic.Bool
 }
 
@@ -70,6 +75,9 @@ type loop struct {
 	yielded int64 // when the loop's goroutine last gave way
 
 	gathered gathering
+	bell     *bell
+	resting  []*conn // those that have had their share of a round; the bell has been rung for them
+	spent    []*conn // what resting is next
 
 	mu  sync.Mutex
 	box mail // a task is on its way when it is not empty
@@ -125,7 +133,8 @@ type conn struct {
 	watched     bool  // known to the watcher
 	gathered    bool  // a reply to it is put aside
 	parked      bool
-	again       bool // a posted step goes on with unread input
+	again       bool // has had its share of a round, and is to be stepped again with what is unread
+	resting     bool // among those of its loop
 	ending      bool // close once all is written
 	gone        bool // moved to a goroutine, or closed
 }
@@ -165,6 +174,14 @@ func Start(hub *router.Hub, n int) (*Server, error) {
 		s.watcher.close()
 		return nil, fmt.Errorf("router/evloop: start loops: %w", err)
 	}
+	for range n { // gnet enrolls where there are the fewest: in each loop once
+		b, err := s.hang()
+		if err != nil {
+			_ = s.Shutdown(context.Background())
+			return nil, fmt.Errorf("router/evloop: make a loop's bell: %w", err)
+		}
+		s.bells = append(s.bells, b)
+	}
 	return s, nil
 }
 
@@ -200,6 +217,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.streams.Shutdown(ctx)
 	err := s.client.Stop()
 	s.watcher.close()
+	for _, b := range s.bells {
+		b.close()
+	}
 	if err != nil {
 		return fmt.Errorf("router/evloop: stop loops: %w", err)
 	}
@@ -226,8 +246,14 @@ func (s *Server) loopOf(el gnet.EventLoop) *loop {
 
 // OnOpen implements gnet.EventHandler.
 func (s *Server) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
-	k := gc.Context().(*conn)
-	k.gc, k.l = gc, s.loopOf(gc.EventLoop())
+	l := s.loopOf(gc.EventLoop())
+	k, ok := gc.Context().(*conn)
+	if !ok {
+		l.bell = gc.Context().(*bell)
+		l.bell.l = l
+		return nil, gnet.None
+	}
+	k.gc, k.l = gc, l
 	k.c.Drive(k)
 	return nil, gnet.None
 }
@@ -358,7 +384,10 @@ func (l *loop) takeLate(k *conn, m *mail) (late []protocols.Answer, more bool) {
 
 // OnTraffic implements gnet.EventHandler.
 func (s *Server) OnTraffic(gc gnet.Conn) gnet.Action {
-	k := gc.Context().(*conn)
+	k, ok := gc.Context().(*conn)
+	if !ok {
+		return gc.Context().(*bell).rung(gc)
+	}
 	if k.gone {
 		return gnet.Close
 	}
@@ -367,7 +396,10 @@ func (s *Server) OnTraffic(gc gnet.Conn) gnet.Action {
 
 // OnClose implements gnet.EventHandler.
 func (s *Server) OnClose(gc gnet.Conn, err error) gnet.Action {
-	k := gc.Context().(*conn)
+	k, ok := gc.Context().(*conn)
+	if !ok {
+		return gnet.None // the loops are ending
+	}
 	if k.gathered {
 		k.l.scatter()
 	}
@@ -522,14 +554,11 @@ func (l *loop) step(k *conn, m *mail) gnet.Action {
 		case p.Next == protocols.Switch, more:
 			continue
 		case p.Next == protocols.Flush:
-			if i < flushes {
+			if i < flushes && hub.Clock.Now().Mono-now.Mono < int64(share) {
 				continue
 			}
 			hub.Yields.Add(1)
-			k.again = true
-			// Not from here: gnet runs tasks until none is left, also those that tasks post, before it looks at its
-			// sockets again.
-			go k.c.Wake()
+			l.rest(k)
 			return l.retain(k)
 		}
 		// Only who was told takes leave; who was not, because closing began meanwhile, is looked at once more.

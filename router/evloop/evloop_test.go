@@ -24,13 +24,14 @@ import (
 
 // toy is a protocol of lines, one request each: `get N` brings N bytes and a line feed, `quit N` too and closes, `late`
 // the answer that the test gives when it likes, `hold` waits in Step for the test, `spin` asks for further turns until
-// the test ends that, `boom` panics, there and in Close.
+// the test ends that, `crawl` likewise, each taking a millisecond, `boom` panics, there and in Close.
 type toy struct {
 	asked   chan *protocols.Env // a session has an answer outstanding
 	holding chan *protocols.Env
 	release chan struct{}
 	spun    atomic.Bool
 	steps   atomic.Int64
+	clock   *routertest.Clock
 }
 
 func (*toy) Name() string                                { return "toy" }
@@ -83,8 +84,11 @@ func (s *toySession) Step(t *protocols.Turn) (p protocols.Progress) {
 			s.p.holding <- s.env
 			<-s.p.release
 			t.Out = append(t.Out, "held\n"...)
-		case "spin":
+		case "spin", "crawl":
 			if !s.p.spun.Load() {
+				if line == "crawl" {
+					s.p.clock.Advance(time.Millisecond)
+				}
 				p.Used -= end + 1
 				p.Next = protocols.Flush
 				return p
@@ -125,7 +129,6 @@ func (f *fixture) advance(d time.Duration) {
 type fixture struct {
 	*toy
 	hub    *router.Hub
-	clock  *routertest.Clock
 	server *evloop.Server
 	ln     net.Listener
 	served *router.Listener
@@ -139,15 +142,21 @@ func start(t *testing.T) *fixture {
 
 func startWith(t *testing.T, o router.Options) *fixture {
 	t.Helper()
+	return startLoops(t, o, 1)
+}
+
+func startLoops(t *testing.T, o router.Options, n int) *fixture {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{ln: ln, toy: &toy{asked: make(chan *protocols.Env, 1000), holding: make(chan *protocols.Env), release: make(chan struct{})}}
-	f.clock = &routertest.Clock{}
+	f := &fixture{ln: ln, toy: &toy{
+		asked: make(chan *protocols.Env, 1000), holding: make(chan *protocols.Env), release: make(chan struct{}), clock: &routertest.Clock{},
+	}}
 	o.Clock = f.clock
 	f.hub = router.NewHub(o)
-	f.server, err = evloop.Start(f.hub, 1)
+	f.server, err = evloop.Start(f.hub, n)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -379,6 +388,57 @@ func TestOthersGetTheirTurn(t *testing.T) {
 	expect(t, other, "x\n")
 	f.spun.Store(true)
 	expect(t, busy, "spun\n")
+}
+
+// TestShares has connections end in every way while they wait for their next share of a round.
+func TestShares(t *testing.T) {
+	f := startLoops(t, router.Options{}, 3)
+	conns := make([]*net.TCPConn, 30)
+	for i := range conns {
+		conns[i] = f.dial(t)
+		send(t, conns[i], "spin\n")
+	}
+	other := f.dial(t)
+	for i, c := range conns {
+		switch i % 3 {
+		case 1:
+			if err := c.SetLinger(0); err != nil {
+				t.Fatal(err)
+			}
+			c.Close()
+		case 2:
+			send(t, c, strings.Repeat("get 1\n", 100))
+		}
+		send(t, other, "get 1\n")
+		expect(t, other, "x\n")
+	}
+	if err := conns[0].CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	routertest.Eventually(t, "those who left are gone", func() bool { return f.hub.Conns.Load() == 1+20 && f.hub.HalfClosed.Load() >= 1 })
+	f.spun.Store(true)
+	for i, c := range conns {
+		switch i % 3 {
+		case 0:
+			expect(t, c, "spun\n")
+		case 2:
+			expect(t, c, "spun\n"+strings.Repeat("x\n", 100))
+		}
+	}
+	routertest.ExpectEnd(t, conns[0])
+}
+
+// TestSlowStepsShareByTime has a connection spend its share of a round in fewer steps where they take long.
+func TestSlowStepsShareByTime(t *testing.T) {
+	f := start(t)
+	c := f.dial(t)
+	send(t, c, "crawl\n")
+	routertest.Eventually(t, "yields", func() bool { return f.hub.Yields.Load() >= 100 })
+	f.spun.Store(true)
+	expect(t, c, "spun\n")
+	if steps, yields := f.steps.Load(), int64(f.hub.Yields.Load()); steps > 2*yields {
+		t.Errorf("%d steps of a millisecond in %d shares, want one in each", steps, yields)
+	}
 }
 
 func TestShutdownWaitsForWhatIsInFlight(t *testing.T) {

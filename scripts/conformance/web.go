@@ -241,8 +241,8 @@ func schemathesis(r *runner, s *site) (int, error) {
 	if err := os.WriteFile(filepath.Join(s.dir, "schemathesis.toml"), rules, 0o644); err != nil {
 		return 0, err
 	}
-	out, err := r.within(10*time.Minute, s.dir, nil, filepath.Join(dir, "venv/bin/schemathesis"), "run", "http://"+s.addr+"/rest/v3/openapi",
-		"--max-examples", "10", "--seed", "1", "--request-timeout", "20", "--no-color")
+	out, err := r.within(20*time.Minute, s.dir, nil, filepath.Join(dir, "venv/bin/schemathesis"), "run", "http://"+s.addr+"/rest/v3/openapi",
+		"--max-examples", "10", "--seed", "1", "--request-timeout", "60", "--no-color")
 	found := regexp.MustCompile(`Tested: (\d+)`).FindStringSubmatch(out)
 	if err != nil || found == nil {
 		return 0, errors.Join(errors.New("schemathesis gave no sum"), err)

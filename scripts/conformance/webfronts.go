@@ -275,7 +275,8 @@ vcl 4.1;
 backend default {
 	.host = "` + host + `";
 	.port = "` + port + `";
-	.probe = { .url = "/health/ready"; .interval = 300ms; .window = 3; .threshold = 2; .initial = 2; }
+	.connect_timeout = 20s;
+	.probe = { .url = "/health/ready"; .timeout = 20s; .interval = 300ms; .window = 3; .threshold = 2; .initial = 2; }
 }
 sub vcl_backend_fetch { set bereq.http.Host = "localhost"; }
 sub vcl_backend_response {

@@ -260,6 +260,13 @@ func start(ctx context.Context, o Options, preload bool) (*Report, error) {
 	for i := range works {
 		works[i] = newWork(r, i, &next)
 	}
+	var m *meter
+	if !preload && !o.warmsUp() {
+		var err error
+		if m, err = r.begin(); err != nil {
+			return nil, err
+		}
+	}
 	errs := make([]error, o.Threads)
 	var wg sync.WaitGroup
 	for i, w := range works {
@@ -274,7 +281,7 @@ func start(ctx context.Context, o Options, preload bool) (*Report, error) {
 	go func() { wg.Wait(); close(ended) }()
 
 	rep := newReport()
-	err := r.measure(ctx, rep, works, ended)
+	err := r.watch(ctx, rep, works, ended, m)
 	r.phase.Store(stopping)
 	<-ended
 	if err = errors.Join(append(errs, err)...); err != nil {
@@ -292,8 +299,48 @@ const stalledAfter = 30 * time.Second
 
 var errBroke = errors.New("bench: every connection broke")
 
-// measure waits through warm-up and measurement and reads the processors' time at both ends of the latter.
-func (r *run) measure(ctx context.Context, rep *Report, works []*work, ended <-chan struct{}) error {
+// warmsUp tells whether there is load before the measurement.
+func (o *Options) warmsUp() bool {
+	if o.Requests > 0 {
+		return o.WarmupRequests > 0
+	}
+	return o.Warmup > 0
+}
+
+// meter is what a measurement began with.
+type meter struct {
+	at             time.Time
+	server, client time.Duration // processors' time
+}
+
+// begin begins the measurement.
+func (r *run) begin() (*meter, error) {
+	server, err := cpuOf(r.o.PIDs)
+	if err != nil {
+		return nil, err
+	}
+	client, _ := cpuOf([]int{os.Getpid()}) // zero where it cannot be known
+	m := &meter{time.Now(), server, client}
+	r.phase.Store(measuring)
+	return m, nil
+}
+
+// end ends it.
+func (r *run) end(m *meter, rep *Report) error {
+	rep.elapsed = time.Since(m.at)
+	r.phase.Store(stopping)
+	server, err := cpuOf(r.o.PIDs)
+	if err != nil {
+		return err
+	}
+	client, _ := cpuOf([]int{os.Getpid()})
+	rep.server, rep.client = server-m.server, client-m.client
+	rep.ServerRSS = rssOf(r.o.PIDs)
+	return nil
+}
+
+// watch waits through warm-up and measurement. m is the measurement where it has begun with the load.
+func (r *run) watch(ctx context.Context, rep *Report, works []*work, ended <-chan struct{}, m *meter) error {
 	begin := time.Now()
 	done := func() (n uint64) {
 		for _, w := range works {
@@ -339,39 +386,29 @@ func (r *run) measure(ctx context.Context, rep *Report, works []*work, ended <-c
 		end := time.Now().Add(d)
 		return func(uint64) bool { return !time.Now().Before(end) }, min(max(d/50, time.Millisecond), 10*time.Millisecond)
 	}
-	enough, every := lasting(r.o.Warmup)
-	if r.o.Requests > 0 {
-		enough, every = func(n uint64) bool { return n >= uint64(r.o.WarmupRequests) }, time.Millisecond
+	if m == nil {
+		enough, every := lasting(r.o.Warmup)
+		if r.o.Requests > 0 {
+			enough, every = func(n uint64) bool { return n >= uint64(r.o.WarmupRequests) }, time.Millisecond
+		}
+		if err := wait(enough, every, false); err != nil {
+			return err
+		}
+		var err error
+		if m, err = r.begin(); err != nil {
+			return err
+		}
 	}
-	if err := wait(enough, every, false); err != nil {
-		return err
-	}
-	cpu0, err := cpuOf(r.o.PIDs)
-	if err != nil {
-		return err
-	}
-	self0, _ := cpuOf([]int{os.Getpid()}) // zero where it cannot be known
-	t0 := time.Now()
-	r.phase.Store(measuring)
 	if r.o.Requests > 0 {
 		// Every lane ends when it has had its share: that is the end, unless they broke first, which the counts tell.
 		if err := wait(never, 10*time.Millisecond, true); err != errBroke {
 			return err
 		}
 	} else {
-		enough, every = lasting(r.o.Duration)
+		enough, every := lasting(r.o.Duration)
 		if err := wait(enough, every, true); err != nil {
 			return err
 		}
 	}
-	rep.elapsed = time.Since(t0)
-	r.phase.Store(stopping)
-	cpu1, err := cpuOf(r.o.PIDs)
-	if err != nil {
-		return err
-	}
-	self1, _ := cpuOf([]int{os.Getpid()})
-	rep.server, rep.client = cpu1-cpu0, self1-self0
-	rep.ServerRSS = rssOf(r.o.PIDs)
-	return nil
+	return r.end(m, rep)
 }

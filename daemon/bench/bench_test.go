@@ -359,7 +359,7 @@ func TestRun(t *testing.T) {
 		}
 		f(Options{Conns: 4, Threads: 2, GetShare: 0.5, Pipeline: 8, KeySize: keySizes, ValueSize: sizes, Requests: 3000, WarmupRequests: 500}, true,
 			func(r *Report) bool {
-				return r.Requests >= 3000 && r.Requests < 3100 && r.HitRatio == 1 && r.Sets > 1000
+				return r.Requests >= 3000 && r.Requests < 3100 && r.Hits == r.Gets && r.Sets > 1000
 			})
 		f(Options{Conns: 4, GetShare: 1, CacheAside: true, Zipf: 0.99, ValueSize: sizes, Requests: 3000}, false,
 			func(r *Report) bool {
@@ -367,7 +367,15 @@ func TestRun(t *testing.T) {
 			})
 		f(Options{Conns: 4, GetShare: 1, Rate: 2000, Requests: 200}, true,
 			func(r *Report) bool { return r.Requests >= 200 && r.Late != nil })
-		f(Options{Conns: 2, GetShare: 0.9, Duration: 20 * time.Millisecond}, true,
-			func(r *Report) bool { return r.Requests > 0 && r.Late == nil && r.Latency.Max >= r.Latency.P50 })
+		measured := false
+		for d := 20 * time.Millisecond; !measured && d < time.Minute; d *= 2 { // on a busy machine nothing may happen for a while
+			f(Options{Conns: 2, GetShare: 0.9, Duration: d}, true, func(r *Report) bool {
+				measured = r.Requests > 0
+				return r.Late == nil && r.Latency.Max >= r.Latency.P50
+			})
+		}
+		if !measured {
+			t.Errorf("portable driver %v: a duration has no request", stream)
+		}
 	}
 }

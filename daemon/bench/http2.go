@@ -349,9 +349,7 @@ func (s *streams) done(l *lane, id uint32, now int64) {
 		} else if req.wrong {
 			l.fail(&w.errs.WrongValue, "another value than was stored under key %d", key)
 		}
-		if w.r.phase.Load() == measuring {
-			w.hits++
-		}
+		req.hits = 1
 	case !req.set && req.status == 404:
 		l.miss([]uint32{key})
 	default:

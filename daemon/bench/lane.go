@@ -53,9 +53,10 @@ func newWork(r *run, i int, next *atomic.Int64) *work {
 
 // request is one that awaits its reply; its keys are the next n of lane.ids.
 type request struct {
-	at  int64
-	n   int32
-	set bool
+	at   int64
+	n    int32
+	hits int32 // keys that were found
+	set  bool
 
 	// By HTTP/2, where several are answered at once:
 	over, wrong bool // it has been answered; with a value of other bytes
@@ -283,9 +284,7 @@ func (l *lane) value(b []byte, now int64) int {
 }
 
 func (l *lane) valueDone(now int64) {
-	if l.w.r.phase.Load() == measuring {
-		l.w.hits++
-	}
+	l.pending[l.head].hits++
 	if l.last {
 		l.settle(now)
 	}
@@ -306,6 +305,7 @@ func (l *lane) count(req *request, now int64) {
 		return
 	}
 	w.requests++
+	w.hits += uint64(req.hits)
 	if req.set {
 		w.sets++
 		w.ops++

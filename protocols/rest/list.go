@@ -139,7 +139,11 @@ func makePart(x *Exchange, t grid.Ticket) bool {
 				}
 				continue
 			}
-			l.part, l.ended = append(l.part, ']'), true
+			if l.limit != 0 {
+				x.stillThere((*Exchange).endList)
+				return true
+			}
+			x.endList()
 			continue
 		}
 		e := &l.page.Entries[l.at]
@@ -150,6 +154,36 @@ func makePart(x *Exchange, t grid.Ticket) bool {
 		}
 		l.comma()
 		l.part = l.appendText(l.part, e.Key)
+	}
+}
+
+// stillThere asks whether the cache has not been removed, whose entries a scan does not bring any more, before then goes on.
+func (x *Exchange) stillThere(then func(x *Exchange)) {
+	x.op = grid.Op{Kind: grid.Get, Ask: grid.NoBump, Key: anyKey}
+	x.wants(func(x *Exchange) {
+		switch x.res.Code {
+		case grid.OK, grid.Missing:
+			x.State = Working
+			then(x)
+		default:
+			x.breakOff()
+		}
+	})
+}
+
+var anyKey = []byte("-")
+
+func (x *Exchange) endList() { x.list.part, x.list.ended = append(x.list.part, ']'), true }
+
+// breakOff ends an answer in parts that cannot be made to its end.
+func (x *Exchange) breakOff() {
+	switch {
+	case x.begun:
+		x.Body, x.Partial, x.Broken, x.State = nil, false, true, Ready
+	case x.res.Code == grid.Denied:
+		x.noCache(x.name)
+	default:
+		x.refuse()
 	}
 }
 
@@ -187,7 +221,7 @@ func afterListed(x *Exchange) {
 	case grid.Missing: // gone since the page was made
 		return
 	default:
-		x.Body, x.Partial, x.Broken, x.State = nil, false, true, Ready
+		x.breakOff()
 		return
 	}
 	l.comma()
@@ -261,15 +295,17 @@ func (x *Exchange) size(name []byte) {
 	if l == nil {
 		return
 	}
-	l.at = -1
+	l.at, x.cache = -1, x.open(name)
 	x.alone(func(x *Exchange, t grid.Ticket) bool {
 		l := x.list
 		for range 8 {
 			l.page.Entries, l.page.Mem = l.page.Entries[:0], l.page.Mem[:0]
 			l.more = l.admin.Scan(&l.page, t.Now)
 			if l.count += len(l.page.Entries); !l.more {
-				x.out = strconv.AppendInt(x.out[:0], int64(l.count), 10)
-				x.json()
+				x.stillThere(func(x *Exchange) {
+					x.out = strconv.AppendInt(x.out[:0], int64(x.list.count), 10)
+					x.json()
+				})
 				return true
 			}
 		}

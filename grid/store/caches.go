@@ -464,6 +464,10 @@ func (sh *shard) expire(now int64) bool {
 	for ends := 0; ends < 2; {
 		sh.mu.Lock()
 		sh.at(now)
+		if sh.dues.none(sh) {
+			sh.unlock()
+			return false
+		}
 		_, _, removed, end := sh.sweepSome(turnMost, sh.now)
 		sh.unlock()
 		if removed > 0 {

@@ -475,6 +475,7 @@ func (c *call) enter(it *item, parts ...part) {
 	if old.off != 0 && old.bits&inRun != 0 && (it.bits&inRun == 0 || it.run != old.run) {
 		c.c.letGo(old.run)
 	}
+	sh.dues.note(it)
 	if old.off != 0 {
 		sh.recount(&old, it)
 	} else {
@@ -576,7 +577,7 @@ func (c *call) vivify(n int, won bool, parts ...part) bool {
 
 // amend writes a change of what was found that leaves its value alone. False: there is no room for it.
 func (c *call) amend(it *item) bool {
-	if c.a.settle(it) {
+	if c.settle(it) {
 		return true
 	}
 	if !c.place(it) {
@@ -587,6 +588,15 @@ func (c *call) amend(it *item) bool {
 	} else {
 		c.enter(it, c.small(part{b: c.a.bytes(c.it.valueAt, c.it.size)}))
 	}
+	return true
+}
+
+// settle writes down what a use or a touch changes, if the form stays the same. False: it has to be written anew.
+func (c *call) settle(it *item) bool {
+	if !c.a.settle(it) {
+		return false
+	}
+	c.sh.dues.note(it)
 	return true
 }
 
@@ -663,7 +673,7 @@ func (c *call) put(there bool) {
 			it := c.it
 			it.used(c.now)
 			c.bump()
-			c.a.settle(&it)
+			c.settle(&it)
 		}
 		return
 	}

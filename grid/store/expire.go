@@ -104,7 +104,11 @@ func (sh *shard) sweepSome(n int, now int64) (looked, segs, removed int, end boo
 		}
 		sh.step(1)
 		if sh.sweepIn == 0 || sh.sweepNext == sh.sweepEnd {
-			if sh.sweepIn == numQueues {
+			switch sh.sweepIn {
+			case 0:
+				sh.dues.begin(sh)
+			case numQueues:
+				sh.dues.end()
 				sh.sweepIn = 0
 				return 0, segs, 0, true
 			}
@@ -117,6 +121,7 @@ func (sh *shard) sweepSome(n int, now int64) (looked, segs, removed int, end boo
 		if s.expires <= now || s.epoch != sh.epoch || s.swept != sh.late {
 			break
 		}
+		sh.dues.pass(s.expires)
 		sh.sweepNext++
 		segs++
 	}
@@ -138,6 +143,9 @@ func (sh *shard) sweepSome(n int, now int64) (looked, segs, removed int, end boo
 		dead, flushed := sh.dead(&it, now)
 		if !dead || flushed && s.epoch == sh.epoch-1 && now < sh.c.flushedAt.Load() {
 			s.expiresNext = min(s.expiresNext, it.end())
+			if dead && flushed {
+				sh.dues.pass(math.MinInt64)
+			}
 			continue
 		}
 		removed++
@@ -149,11 +157,45 @@ func (sh *shard) sweepSome(n int, now int64) (looked, segs, removed int, end boo
 	}
 	if sh.sweepOff >= s.used {
 		s.expires, s.swept = s.expiresNext, sh.sweepLate
+		sh.dues.pass(s.expires)
 		sh.sweeping = 0
 		sh.sweepNext++
 		segs++
 	}
 	return looked, segs, removed, false
+}
+
+// dues tell when something in a shard may have to go, so that who asks in vain, again and again, need not look at every segment:
+// each store that is refused by a full cache does.
+type dues struct {
+	expires     int64  // no entry expires before
+	next        int64  // the same for what the pass that is under way has come by, and what was written since it began
+	epoch, late uint32 // of the flushes that the last pass knew of when it began
+	nextEpoch   uint32 // and this one
+	nextLate    uint32
+}
+
+func (d *dues) begin(sh *shard) { d.next, d.nextEpoch, d.nextLate = math.MaxInt64, sh.epoch, sh.late }
+
+func (d *dues) end() { d.expires, d.epoch, d.late = d.next, d.nextEpoch, d.nextLate }
+
+// pass is told of a segment that the pass has come by, in which no entry expires before that moment.
+func (d *dues) pass(expires int64) { d.next = min(d.next, expires) }
+
+// note is told of an entry that was written.
+func (d *dues) note(it *item) {
+	at := it.end()
+	if at < d.expires { // mostly it is not, and nothing is written
+		d.expires = at
+	}
+	if at < d.next {
+		d.next = at
+	}
+}
+
+// none tells whether nothing is due in the shard, which was told the time.
+func (d *dues) none(sh *shard) bool {
+	return d.expires > sh.now && d.epoch == sh.epoch && d.late == sh.late
 }
 
 // has tells whether seg is where the sweep stands.

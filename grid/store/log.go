@@ -169,6 +169,7 @@ func (sh *shard) move(it *item, slot *uint64, queue uint8, freq uint64) bool {
 	}
 	*slot = *slot&^(freqMask|offsetMask) | freq<<freqShift | off
 	sh.queues[queue].weight += int64(it.weight())
+	sh.dues.note(it)
 	sh.bury(&from)
 	return true
 }

@@ -352,6 +352,7 @@ func (c *cache) restore(op *grid.Op, from *item, states byte, now int64) {
 		}
 	}
 	c.a.settle(&it)
+	sh.dues.note(&it)
 	*slot = *slot&^freqMask | uint64(states>>savedFreq&3)<<freqShift
 }
 

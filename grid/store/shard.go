@@ -40,6 +40,7 @@ type shard struct {
 	sweeping  uint32 // the segment, if it has begun
 	sweepOff  uint32 // where in it
 	sweepLate uint32 // cache.late when it began
+	dues      dues
 
 	gone    counts // by the way, when they were asked for
 	classes [grid.NumClasses]class
@@ -49,7 +50,7 @@ type shard struct {
 
 	mostSteps int32 // the most that steps has been; tests hold it to what doc.go says
 
-	_ [40]byte // to whole cache lines
+	_ [8]byte // to whole cache lines
 }
 
 const lineSize = 64 // bytes of a cache line

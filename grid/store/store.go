@@ -157,6 +157,7 @@ func (c *cache) init(shards int) bool {
 		sh.versions = versions + uint64(i) // a version of a removed cache of the same name is none of its
 		sh.keyOf = sh.keyAt
 		sh.bounded = c.bounds.set
+		sh.dues.expires = math.MaxInt64
 		if !sh.index.init(c.a, sh.hashAt) {
 			return false
 		}

@@ -2,6 +2,7 @@ package http2_test
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/latticed/latticed/grid"
 	"github.com/latticed/latticed/protocols"
+	"github.com/latticed/latticed/protocols/http2"
+	"github.com/latticed/latticed/protocols/rest"
 )
 
 const big = "/rest/v2/caches/default/big"
@@ -25,6 +28,51 @@ func upload(c *client) {
 	}
 	c.step()
 	c.out.Reset()
+}
+
+// names is a catalog of caches that have nothing but names.
+type names struct {
+	rest.Catalog
+	list []string
+}
+
+func (n names) Version() uint64                { return 1 }
+func (n names) Names() []string                { return n.list }
+func (n names) Find(string) (rest.Cache, bool) { return rest.Cache{}, false }
+
+// TestListsThatNobodyTakes asks for the names of all caches on as many streams as there may be, with shut windows: not all of
+// these lists are made before somebody takes the first.
+func TestListsThatNobodyTakes(t *testing.T) {
+	n := names{}
+	for i := range 1000 {
+		n.list = append(n.list, fmt.Sprintf("%0250d", i))
+	}
+	c := dial(t, newStore())
+	c.session.Close()
+	c.session = http2.New(http2.Options{Service: rest.New(rest.Options{Catalog: n})}).Open(c.env)
+	c.must(c.framer.WriteSettings(xhttp2.Setting{ID: xhttp2.SettingInitialWindowSize, Val: 0}))
+	c.step()
+	kept := 0
+	for i := range 100 {
+		c.request(uint32(2*i+1), true, "GET", "/rest/v2/caches")
+		c.step()
+		kept = max(kept, c.last.Kept)
+	}
+	if kept > 1<<20 {
+		t.Errorf("%d bytes are kept", kept)
+	}
+	c.must(c.framer.WriteSettings(xhttp2.Setting{ID: xhttp2.SettingInitialWindowSize, Val: 1 << 20}))
+	c.must(c.framer.WriteWindowUpdate(0, 1<<26))
+	c.step()
+	ended := 0
+	for _, e := range c.events() {
+		if strings.HasSuffix(e, " end") {
+			ended++
+		}
+	}
+	if ended != 100 {
+		t.Errorf("%d of 100 lists came to their end", ended)
+	}
 }
 
 // TestMemoryOfOneConnection asks for as many answers as may be under way, opens no window for them, and looks at what the

@@ -174,10 +174,11 @@ func (w *work) takeLate() {
 // more: there is more of it. heavy: some of it is not for an event loop.
 func (w *work) compute() (more, heavy bool) {
 	s := w.s
+	full := s.full()
 	for i := range s.streams {
 		at := (s.turn + i) % len(s.streams)
 		st := s.streams[at]
-		if st.State != rest.Working {
+		if st.State != rest.Working || full && !st.begun && !st.Holding { // as in perform
 			continue
 		}
 		if st.Heavy && w.Loop != protocols.MaxLoops-1 {
@@ -222,7 +223,7 @@ func (w *work) perform(wants bool) bool {
 	b.Reset()
 	full := s.full()
 	for _, st := range s.streams {
-		if st.State != rest.Wants || full && !st.Holding { // what Holds keeps us from reading on
+		if st.State != rest.Wants || full && !st.Holding { // what is Holding keeps us from reading on
 			continue
 		}
 		if cache == nil {

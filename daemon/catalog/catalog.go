@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/latticed/latticed/conf/infinispan"
@@ -171,6 +172,12 @@ func refuse(status int, format string, args ...any) error {
 	return &rest.Refusal{Status: status, Text: fmt.Sprintf(format, args...)}
 }
 
+// hidden tells whether a character of a name would not show, or change how what is around it shows: where names are listed, one
+// could look like another, or like several.
+func hidden(c rune) bool {
+	return unicode.In(c, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
+}
+
 // judge tells whether a cache may be called name and be configured so. there: it is one that is changed.
 func (c *Catalog) judge(name string, config *infinispan.Cache, there bool) error {
 	r := c.roster.Load()
@@ -181,7 +188,7 @@ func (c *Catalog) judge(name string, config *infinispan.Cache, there bool) error
 		switch {
 		case n == "" || len(n) > 255:
 			return refuse(400, "ISPN000663: Name must be less than 256 bytes, and there must be one")
-		case !utf8.ValidString(n) || strings.ContainsFunc(n, func(c rune) bool { return c < ' ' || c == 0x7f }):
+		case !utf8.ValidString(n) || strings.ContainsFunc(n, hidden):
 			return refuse(400, "the name %q has characters that do not show", n)
 		case strings.HasPrefix(n, "___"):
 			return refuse(400, "names that begin with ___ are for the server's own caches, and %q is none", n)

@@ -166,6 +166,10 @@ func TestRefusals(t *testing.T) {
 	refused("long", c.Create(strings.Repeat("n", 256), config(t, plain), false), "ISPN000663")
 	refused("none", c.Create("", config(t, plain), false), "ISPN000663")
 	refused("line break", c.Create("a\nb", config(t, plain), false), "do not show")
+	for _, hidden := range []string{"\x00", "\x7f", "\u0085", "\u009b", "\u061c", "\u200e", "\u2028", "\u202e", "\u2066"} {
+		refused("hidden character", c.Create("a"+hidden+"b", config(t, plain), false), "do not show")
+	}
+	refused("hidden in an alias", c.Create("b", config(t, `{"local-cache":{"aliases":["x\u202ey"]}}`), false), "do not show")
 	refused("no UTF-8", c.Create("a\xff", config(t, plain), false), "do not show")
 	refused("internal", c.Create("___x", config(t, plain), false), "begin with ___")
 	refused("media type", c.Create("b", config(t, `{"local-cache":{"encoding":{"media-type":"x/y"}}}`), false), "not known here")

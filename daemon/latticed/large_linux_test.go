@@ -237,3 +237,27 @@ func (o *once) Write(p []byte) (int, error) {
 	o.sent = append(o.sent, p...)
 	return 0, net.ErrClosed
 }
+
+// TestManyDocuments has many clients send configurations of 64 KB at a time, each of which is a hundred times as large once it is
+// taken apart.
+func TestManyDocuments(t *testing.T) {
+	const clients, most = 40, 28 << 20
+	p := run(t, nil, "--listen", "127.0.0.1:0", "--memory", "64MiB")
+	document := "[" + strings.Repeat("1,", 32_000) + "1]"
+	before := p.status(t, "VmRSS")
+	var conns []net.Conn
+	for range clients {
+		c := dial(t, "tcp", p.addr)
+		if _, err := fmt.Fprintf(c, "POST /rest/v2/caches?action=convert HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"+
+			"Content-Length: %d\r\n\r\n%s", len(document), document); err != nil {
+			t.Fatal(err)
+		}
+		conns = append(conns, c)
+	}
+	for _, c := range conns {
+		ask(t, c, "", "HTTP/1.1 400 ")
+	}
+	if n := p.status(t, "VmHWM") - before; n > most {
+		t.Errorf("the process grew by %d bytes", n)
+	}
+}

@@ -77,13 +77,21 @@ func (x *Exchange) document() *infinispan.Cache {
 		x.plain(status)
 		return nil
 	}
-	c, warnings, err := infinispan.ParseCache(x.in, f)
+	c, warnings, err := x.s.parse(x.in, f)
 	if err != nil {
 		x.failed(err)
 		return nil
 	}
 	x.warn(warnings)
 	return c
+}
+
+// parse reads a configuration, one at a time: what a document becomes on the way may take a hundred times as much memory as it has
+// bytes, and is counted nowhere.
+func (s *Service) parse(document []byte, f infinispan.Format) (*infinispan.Cache, []string, error) {
+	s.parsing.Lock()
+	defer s.parsing.Unlock()
+	return infinispan.ParseCache(document, f)
 }
 
 // warn tells the client what was left out.
@@ -350,7 +358,7 @@ func (x *Exchange) compare() {
 				x.plain(status)
 				return
 			}
-			if both[i], _, err = infinispan.ParseCache(text, f); err != nil {
+			if both[i], _, err = x.s.parse(text, f); err != nil {
 				x.failed(err)
 				return
 			}

@@ -71,6 +71,7 @@ type Service struct {
 	sharings   []sharing            // of Options.CORS
 	squeezes   squeezes
 	gatherings gatherings
+	parsing    sync.Mutex // one document at a time
 	reporting  sync.Mutex // one report at a time is made
 
 	unimplemented atomic.Uint64

@@ -633,9 +633,9 @@ func (l *loop) write(k *conn, out, tail []byte) (rest, restTail []byte, ok bool)
 		var err error
 		switch {
 		case len(tail) == 0:
-			n, err = unix.Write(k.gc.Fd(), out)
+			n, err = send(k.gc.Fd(), out)
 		case len(out) == 0:
-			n, err = unix.Write(k.gc.Fd(), tail)
+			n, err = send(k.gc.Fd(), tail)
 		default:
 			n, err = unix.Writev(k.gc.Fd(), [][]byte{out, tail})
 		}

@@ -54,6 +54,17 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+// So does one with a list that is empty, as that of aliases is when the last one was moved to another cache.
+func TestRoundTripOfAnEmptyList(t *testing.T) {
+	c := parse(t, `{"local-cache":{"aliases":[]}}`, infinispan.JSON)
+	for _, f := range []infinispan.Format{infinispan.XML, infinispan.YAML, infinispan.JSON} {
+		text := c.Append(nil, f, "c", true)
+		if back, _, err := infinispan.ParseCache(text, f); err != nil || !back.Equal(c) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
 // What Infinispan 16.0.7 writes, to the byte.
 func TestWritten(t *testing.T) {
 	c := parse(t, `{"local-cache":{"statistics":true,"encoding":{"media-type":"text/plain"},"expiration":{"lifespan":60000},"memory":{"max-count":100}}}`, infinispan.JSON)

@@ -283,6 +283,7 @@ func (r *reader) attribute(a *attribute, f tree.Field, path string) error {
 	}
 	var words []string
 	switch n := f.Value; {
+	case n.Shape == tree.Null && a.is == list: // as an empty one is written in YAML
 	case n.Shape == tree.Scalar && a.is == list:
 		words = strings.Fields(n.Text)
 	case n.Shape == tree.Scalar:

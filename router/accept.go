@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -38,7 +39,7 @@ func (h *Hub) Accept(l *Listener, serve func(c *Conn, nc net.Conn)) error {
 			}
 			reserve, _ = os.Open(os.DevNull)
 			continue
-		case errors.Is(err, syscall.ECONNABORTED), errors.Is(err, syscall.EINTR):
+		case ofOne(err):
 			continue
 		default:
 			return fmt.Errorf("router: accept on %s: %w", l.Net.Addr(), err)
@@ -59,6 +60,16 @@ func (h *Hub) Accept(l *Listener, serve func(c *Conn, nc net.Conn)) error {
 		}
 		serve(c, nc)
 	}
+}
+
+// ofOne tells whether an accept failed for the sake of the connection that it would have brought: Linux hands on what has become
+// of that, or what a filter says. The next one may be good.
+func ofOne(err error) bool {
+	var no syscall.Errno
+	return errors.As(err, &no) && slices.Contains([]syscall.Errno{
+		syscall.ECONNABORTED, syscall.EINTR, syscall.ECONNRESET, syscall.ETIMEDOUT, syscall.EPERM, syscall.EPROTO, syscall.ENOPROTOOPT,
+		syscall.ENETDOWN, syscall.ENETUNREACH, syscall.EHOSTDOWN, syscall.EHOSTUNREACH,
+	}, no)
 }
 
 func exhausted(err error) bool {

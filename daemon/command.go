@@ -21,10 +21,10 @@ import (
 	"github.com/latticed/latticed/conf"
 )
 
-// stopTimeout bounds an orderly stop. saveTimeout is what systemd is asked to wait for entries being saved.
+// stopTimeout bounds an orderly stop. warmTimeout is what systemd is asked to wait for entries being loaded or saved.
 const (
 	stopTimeout = 10 * time.Second
-	saveTimeout = 10 * time.Minute
+	warmTimeout = 10 * time.Minute
 )
 
 // Main runs the command line args and returns the process's exit code.
@@ -159,6 +159,10 @@ func serve(cmd *cobra.Command, version string) error {
 		default: // it was asked for already
 		}
 	}
+	wait := func() { notify(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", warmTimeout.Microseconds())) }
+	if c.WarmRestart != "" {
+		wait()
+	}
 	d, err := Start(Options{Config: c, Machine: m, Version: version, Log: log, Stop: ask, Level: level})
 	if err != nil {
 		return err
@@ -173,9 +177,7 @@ func serve(cmd *cobra.Command, version string) error {
 		d.logCounters()
 		ctx, cancel := hurry(signals)
 		defer cancel()
-		return d.Leave(ctx, c.WarmRestart, func() {
-			notify(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", saveTimeout.Microseconds()))
-		})
+		return d.Leave(ctx, c.WarmRestart, wait)
 	}
 	for {
 		select {

@@ -201,14 +201,15 @@ func TestLifeUnderSystemd(t *testing.T) {
 		}
 	}
 	file := dir + "/latticed.yaml"
-	write(t, file, "latticed:\n  memory: 64MiB\n  event-loops: 1\n  listeners: [{address: '127.0.0.1:0'}]\n")
+	write(t, file, "latticed:\n  memory: 64MiB\n  event-loops: 1\n  warm-restart: "+dir+"/entries\n  listeners: [{address: '127.0.0.1:0'}]\n")
 	p := run(t, []string{"NOTIFY_SOCKET=" + manager.LocalAddr().String()}, "--config", file)
+	told("EXTEND_TIMEOUT_USEC=600000000") // entries may take their time
 	told("READY=1")
 	if got, want := stat(t, p.addr, "limit_maxbytes"), "30758230"; got != want {
 		t.Errorf("limit_maxbytes: got %q, want %q", got, want)
 	}
 
-	write(t, file, "latticed:\n  memory: 32MiB\n  log-level: warn\n  event-loops: 2\n  listeners: [{address: '127.0.0.1:0'}]\n")
+	write(t, file, "latticed:\n  memory: 32MiB\n  log-level: warn\n  warm-restart: "+dir+"/entries\n  event-loops: 2\n  listeners: [{address: '127.0.0.1:0'}]\n")
 	p.signal(t, syscall.SIGHUP)
 	told(`RELOADING=1\nMONOTONIC_USEC=[0-9]+`)
 	told("READY=1")
@@ -228,7 +229,7 @@ func TestLifeUnderSystemd(t *testing.T) {
 	admin := dial(t, "tcp", p.addr)
 	ask(t, admin, "cache_memlimit 1000000000\r\n", "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n")
 	ask(t, admin, "cache_memlimit 12\r\n", "OK\r\n")
-	write(t, file, "latticed:\n  memory: 32MiB\n  log-level: warn\n  event-loops: 1\n  listeners: [{address: '127.0.0.1:0'}]\n")
+	write(t, file, "latticed:\n  memory: 32MiB\n  log-level: warn\n  warm-restart: "+dir+"/entries\n  event-loops: 1\n  listeners: [{address: '127.0.0.1:0'}]\n")
 	p.signal(t, syscall.SIGHUP)
 	told(`RELOADING=1\nMONOTONIC_USEC=[0-9]+`)
 	told("READY=1")
@@ -255,6 +256,7 @@ func TestLifeUnderSystemd(t *testing.T) {
 	ask(t, idle, "set k 0 0 1\r\na\r\n", "STORED\r\n")
 	p.signal(t, syscall.SIGTERM)
 	told("STOPPING=1")
+	told("EXTEND_TIMEOUT_USEC=600000000")
 	if b, err := io.ReadAll(idle); len(b) != 0 || err != nil {
 		t.Errorf("an idle connection at the end: got %q, %v, want a close", b, err)
 	}

@@ -245,7 +245,10 @@ func schemathesis(r *runner, s *site) (int, error) {
 		"--max-examples", "10", "--seed", "1", "--request-timeout", "60", "--no-color")
 	found := regexp.MustCompile(`Tested: (\d+)`).FindStringSubmatch(out)
 	if err != nil || found == nil {
-		return 0, errors.Join(errors.New("schemathesis gave no sum"), err)
+		// The requests that failed stand above warnings and sums.
+		_, failures, _ := strings.Cut(out, " FAILURES ====")
+		failures, _, _ = strings.Cut(failures, " WARNINGS ====")
+		return 0, errors.Join(errors.New(last(failures)), err)
 	}
 	return strconv.Atoi(found[1])
 }

@@ -239,7 +239,7 @@ func (x *Exchange) v3(s [][]byte, t grid.Ticket) {
 		x.cluster(nil)
 	case isVerb(s) && slices.Contains(serverVerbs, pattern(s)):
 		x.act(s)
-	case first == "caches" && len(s) == 1, first == "container" && !isVerb(s), first == "server" && !isVerb(s), first == "cluster" && !isVerb(s),
+	case first == "caches" && len(s) == 1, first == "container" && !isVerb(s), first == "server" && (!isVerb(s) || part(s, 1) == "ignored-caches"), first == "cluster" && !isVerb(s),
 		first == "login", first == "security", first == "counters", first == "tasks", first == "schemas", first == "logging":
 		x.v2(s)
 	case first == "caches", first == "container", first == "server", first == "cluster", first == "meta", first == "mcp":

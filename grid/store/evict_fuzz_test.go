@@ -13,6 +13,10 @@ import (
 // expire and are flushed all the time, while the index grows and shrinks, values stream in and out, the limit changes and the
 // system refuses memory. Beside it is a map: what is found must be what was stored last, whole, and what was removed must not
 // be found. gridtest.FuzzOps is for what ops answer; this is for where the bytes are.
+//
+// Go ends a worker whose input takes ten seconds of the clock, and says no more than "exit status 2": also where the machine left it
+// no CPU for so long. The input that is blamed then passes. By default it also spends a minute on making each input that finds a new
+// path smaller, so give it -fuzzminimizetime 10x.
 func FuzzEvicting(f *testing.F) {
 	for seed := range uint64(6) {
 		r := rand.New(rand.NewPCG(seed, 3))

@@ -371,6 +371,7 @@ func scripts(t testing.TB) []string {
 		put("l", squeezed(t, "raw deflate", large+large), "Content-Encoding: deflate") + put("l", large+"x", "Content-Type: application/octet-stream; encoding=base64") + get("l"),
 		"PUT " + base + "l HTTP/1.1\r\nHost: a\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n" + pieces(squeezed(t, "gzip", large+large), 100) + "0\r\n\r\n" + get("l"),
 		"PUT " + base + "l HTTP/1.1\r\nHost: a\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n" + pieces(squeezed(t, "gzip", random(40_000)), 9000) + "0\r\n\r\n" + get("l"),
+		"PUT " + base + "l HTTP/1.1\r\nHost: a\r\nContent-Type: application/octet-stream; encoding=hex\r\nTransfer-Encoding: chunked\r\n\r\n" + pieces(strings.Repeat("0a", 50_000)+"x"+strings.Repeat("0a", 30_000), 70_000) + "0\r\n\r\n" + get("l"),
 		get("a") + "GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n" + get("a"),
 		put("k", strings.Repeat("v", 16<<10)) + strings.Repeat(get("k"), 40),
 		put("k", "v") + put("l", "v") + on("GET", "?action=listen&includeCurrentState=true") + get("k"),

@@ -107,17 +107,21 @@ func (k *intake) close() {
 // read to see that shall not be seen.
 func (k *intake) write(p []byte, t grid.Ticket) (n int) {
 	k.t = t
+	x := k.x
+	in := p[:min(len(p), x.most-x.got)]
 	switch {
-	case k.x.got+len(p) > k.x.most:
-		k.x.plain(fasthttp.StatusRequestEntityTooLarge)
+	case len(in) == 0:
 	case k.coding == identity:
-		n = k.push(p)
+		n = k.push(in)
 	default:
-		k.in = p
+		k.in = in
 		k.run()
-		n, k.in = len(p)-len(k.in), nil
+		n, k.in = len(in)-len(k.in), nil
 	}
-	if k.x.State == Ready {
+	if n == len(in) && n < len(p) && x.State == Receiving {
+		x.plain(fasthttp.StatusRequestEntityTooLarge)
+	}
+	if x.State == Ready {
 		return 0
 	}
 	return n

@@ -186,6 +186,8 @@ POST /rest/v2/server/ignored-caches/default        409
 GET /rest/v3/server/ignored-caches                 200
 DELETE /rest/v3/server/ignored-caches/none         404
 POST /rest/v3/server/ignored-caches/__none__        404
+GET /rest/v3/server/connectors/_none               404
+GET /rest/v3/server/report/_none                   404
 GET /rest/v2/server/connections                    200
 GET /rest/v2/server/connections?global=true        200
 POST /rest/v2/server/connections                   405

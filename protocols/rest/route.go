@@ -239,7 +239,7 @@ func (x *Exchange) v3(s [][]byte, t grid.Ticket) {
 		x.cluster(nil)
 	case isVerb(s) && slices.Contains(serverVerbs, pattern(s)):
 		x.act(s)
-	case first == "caches" && len(s) == 1, first == "container" && !isVerb(s), first == "server" && (!isVerb(s) || part(s, 1) == "ignored-caches"), first == "cluster" && !isVerb(s),
+	case first == "caches" && len(s) == 1, first == "container" && !isVerb(s), first == "server" && !isVerb(s), first == "cluster" && !isVerb(s),
 		first == "login", first == "security", first == "counters", first == "tasks", first == "schemas", first == "logging":
 		x.v2(s)
 	case first == "caches", first == "container", first == "server", first == "cluster", first == "meta", first == "mcp":
@@ -279,7 +279,11 @@ func (x *Exchange) act(s [][]byte) {
 	x.v2(s[:last])
 }
 
-func isVerb(s [][]byte) bool { return len(s) > 1 && len(s[len(s)-1]) > 0 && s[len(s)-1][0] == '_' }
+// isVerb tells whether a path ends with an action, and not with a name that looks like one.
+func isVerb(s [][]byte) bool {
+	named := len(s) == 3 && isOneOf(part(s, 1), "ignored-caches", "connectors", "datasources", "report")
+	return len(s) > 1 && len(s[len(s)-1]) > 0 && s[len(s)-1][0] == '_' && !named
+}
 
 func isOneOf(s string, list ...string) bool { return slices.Contains(list, s) }
 

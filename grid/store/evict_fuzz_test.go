@@ -71,7 +71,7 @@ func FuzzEvicting(f *testing.F) {
 				v.now += int64(next())
 				s.Sweep(grid.Time{Wall: v.now}, next()<<4)
 			case 12:
-				v.append(key, next()<<2)
+				v.append(key, next()<<(2+what>>4&7))
 			case 13:
 				if what&0xf0 == 0 {
 					s.Flush(0, grid.Ticket{Now: grid.Time{Wall: v.now}})
@@ -113,17 +113,19 @@ func FuzzEvicting(f *testing.F) {
 	})
 }
 
-// stored is what an entry should be: size bytes of seed.
+// stored is what an entry should be: size bytes, of which the last are zeros and the others of seed.
 type stored struct {
-	seed, size int
-	expires    int64
+	seed, size, zeros int
+	expires           int64
 }
 
 func (w stored) bytes() []byte {
 	b := make([]byte, w.size+8)
-	for i := 0; i < w.size; i += 8 {
+	seeded := w.size - w.zeros
+	for i := 0; i < seeded; i += 8 {
 		binary.LittleEndian.PutUint64(b[i:], uint64(w.seed)*0x9e3779b97f4a7c15+uint64(i))
 	}
+	clear(b[seeded:])
 	return b[:w.size]
 }
 
@@ -221,10 +223,28 @@ func (v *evicting) stream(key, size, how int) {
 
 func (v *evicting) append(key, size int) {
 	w, ok := v.there[key]
-	r := v.do(grid.Op{Kind: grid.Append, Key: key64(key), Value: make([]byte, size)})
+	op := grid.Op{Kind: grid.Append, Key: key64(key)}
+	if size <= grid.StreamMin {
+		op.Value = make([]byte, size)
+	} else {
+		slot, code := v.s.Reserve(&op, size, grid.Ticket{Now: grid.Time{Wall: v.now}})
+		if code != grid.OK {
+			return
+		}
+		for left := size; left > 0; {
+			n := len(slot.Window())
+			clear(slot.Window())
+			slot.Wrote(n)
+			left -= n
+		}
+		op.Body = slot
+	}
+	r := v.do(op)
 	switch {
-	case r.Code == grid.OK && ok && size > 0:
-		v.remove(key) // its bytes are not those of one seed any more
+	case r.Code == grid.OK && ok:
+		w.size += size
+		w.zeros += size
+		v.there[key] = w
 	case r.Code == grid.OK && !ok:
 		v.t.Fatalf("append to what is not there: got OK")
 	case r.Code == grid.Full && !v.s.noEvict && w.size+size+int(v.s.held.Load()) < int(v.s.limit.Load()/4):

@@ -48,7 +48,7 @@ func (s *Server) hang() (*bell, error) {
 func (b *bell) close() { _ = unix.Close(b.rope) }
 
 // ring makes an event. It rings once at a time, so that there is always room for its byte.
-func (b *bell) ring() { _, _ = unix.Write(b.rope, []byte{0}) }
+func (b *bell) ring() { _, _ = send(b.rope, []byte{0}) }
 
 // rest has k stepped again when the others have had their turn.
 func (l *loop) rest(k *conn) {

@@ -1,6 +1,7 @@
 package http1_test
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
@@ -35,7 +36,7 @@ func TestConditionsAreJudgedFirst(t *testing.T) {
 			f("PUT", failed+"\n", false, "If-Match: 123", length)
 			f("PUT", failed+"\n", false, "If-None-Match: *", length)
 			f("PUT", failed+close+"\n", true, "If-Match: 123", length, "Expect: 100-continue")
-			f("PUT", failed+close+"\n", true, "If-Match: 123", "Transfer-Encoding: chunked")
+			f("PUT", failed+"\n", false, "If-Match: 123", "Transfer-Encoding: chunked")
 			f("PUT", failed+close+"\n", true, "If-Match: 123", "Transfer-Encoding: chunked", "Expect: 100-continue")
 			f("PUT", "", false, "If-Match: *", length)
 			f("PUT", going, false, "If-Match: *", length, "Expect: 100-continue")
@@ -48,6 +49,28 @@ func TestConditionsAreJudgedFirst(t *testing.T) {
 	got := bare(c.Send([]byte(put("k", strings.Repeat("v", 50_000), "If-Match: 1") + get("k"))))
 	if !strings.HasPrefix(got, failed) || !strings.Contains(got, "HTTP/1.1 404 ") {
 		t.Errorf("got %q", got)
+	}
+	// Some clients look for the answer when they have sent everything: that is read, but not without end.
+	chunk := []byte(fmt.Sprintf("100000\r\n%s\r\n", strings.Repeat("v", 1<<20)))
+	for _, test := range []struct {
+		chunks int
+		closed bool
+	}{{63, false}, {65, true}} {
+		c := setup(protocols.Env{}).Dial(t, prototest.How{})
+		if got := bare(c.Send(head("PUT", "k", "If-Match: 123", "Transfer-Encoding: chunked"))); got != failed+"\n" {
+			t.Errorf("got %q", got)
+		}
+		for range test.chunks {
+			c.Send(chunk)
+		}
+		if c.Closed() != test.closed {
+			t.Errorf("behind %d MiB: closed %v, want %v", test.chunks, c.Closed(), test.closed)
+		}
+		if !test.closed {
+			if got := bare(c.Send([]byte("0\r\n\r\n" + get("k")))); !strings.HasPrefix(got, "HTTP/1.1 404 ") {
+				t.Errorf("behind it: got %q", got)
+			}
+		}
 	}
 }
 

@@ -61,6 +61,9 @@ func New(o Options) *Protocol {
 	return p
 }
 
+// maxDrain is how much of a body that nobody wants is read.
+func (p *Protocol) maxDrain() int { return max(minDrain, p.opt.Service.MaxBody()) }
+
 // Name implements protocols.Protocol.
 func (p *Protocol) Name() string { return "http" }
 
@@ -117,6 +120,7 @@ type message struct {
 	begun    bool              // the head of the answer is written
 	off      int               // of Blob, written
 	tail     int               // bytes of Blob in the last Tail
+	drained  int               // bytes of the body that nobody wanted
 	to       protocols.Session // what goes on behind the answer, nil for this one
 }
 
@@ -125,7 +129,7 @@ func (p *Protocol) get(peer *rest.Peer) *message {
 	m.Exchange.Reset(p.opt.Service, peer)
 	m.body, m.to = body{}, nil
 	m.held = false
-	m.received, m.minor, m.keep, m.last, m.expect, m.begun, m.off, m.tail = false, 1, false, false, false, false, 0, 0
+	m.received, m.minor, m.keep, m.last, m.expect, m.begun, m.off, m.tail, m.drained = false, 1, false, false, false, false, 0, 0, 0
 	return m
 }
 

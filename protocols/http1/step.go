@@ -8,8 +8,9 @@ import (
 	"github.com/latticed/latticed/protocols/rest"
 )
 
-// maxDrain is how much of a body that nobody wants is read so that the connection can go on.
-const maxDrain = 64 << 20
+// minDrain is how much of a body that nobody wants is read in any case, so that the connection can go on and the client, which
+// may look for the answer only when it has sent everything, gets it. It is more if a body may have more.
+const minDrain = 64 << 20
 
 // work is one Step.
 type work struct {
@@ -311,7 +312,7 @@ func (w *work) resume(m *message) {
 
 // drain decides what becomes of the rest of a body that nobody wants.
 func (w *work) drain(m *message) {
-	if m.body.chunked || m.body.left > maxDrain {
+	if m.body.chunked && m.Res.StatusCode() == 413 || m.body.left > w.s.p.maxDrain() {
 		w.end(m)
 	}
 }
@@ -348,14 +349,20 @@ func (w *work) receive(m *message) (moved bool) {
 				w.park = true
 			}
 		}
+		if m.State == rest.Ready {
+			m.drained += n
+		}
 		m.body.took(n)
 		w.pos += n
 		moved = moved || n > 0
 		if w.park {
 			return moved
 		}
-		if n < len(data) {
-			if w.drain(m); m.received {
+		if n < len(data) || m.drained > w.s.p.maxDrain() {
+			if w.drain(m); m.drained > w.s.p.maxDrain() {
+				w.end(m)
+			}
+			if m.received {
 				return true
 			}
 		}

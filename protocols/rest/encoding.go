@@ -312,7 +312,7 @@ func (x *Exchange) decoded() {
 	if equalFold(name, codingNames[identity]) {
 		return
 	}
-	v, err := inflate(x.in, name, x.s.opt.MaxContent+contentSlack, x.charge)
+	v, err := inflate(x.in, name, x.s.MaxBody(), x.charge)
 	switch {
 	case err == errCharge:
 	case err == errTooLong:

@@ -332,7 +332,7 @@ func (x *Exchange) write(t grid.Ticket) {
 	if x.meth == mPost {
 		x.op.Cond = grid.IfAbsent
 	}
-	if x.collect(x.s.opt.MaxContent+contentSlack, collected); x.State != Receiving {
+	if x.collect(x.s.MaxBody(), collected); x.State != Receiving {
 		return
 	}
 	announced := x.expected

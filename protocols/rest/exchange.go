@@ -474,7 +474,7 @@ func (x *Exchange) Upgrade(to string) bool {
 // drop reads a body that means nothing, before end goes on.
 func (x *Exchange) drop(end func(x *Exchange)) {
 	x.dropping = true
-	x.collect(x.s.opt.MaxContent+contentSlack, end)
+	x.collect(x.s.MaxBody(), end)
 }
 
 // End says that the body is complete.

@@ -59,6 +59,9 @@ func (o Ops) Plus(p Ops) Ops {
 	return Ops{o.Hits + p.Hits, o.Misses + p.Misses, o.RemoveHits + p.RemoveHits, o.RemoveMisses + p.RemoveMisses}
 }
 
+// MaxBody is how many bytes a body may have.
+func (s *Service) MaxBody() int { return s.opt.MaxContent + contentSlack }
+
 // contentSlack is what a body may have beyond MaxContent, as Infinispan counts it.
 const contentSlack = 12 << 10
 

@@ -146,7 +146,10 @@ func serve(cmd *cobra.Command, version string) error {
 	debug.SetMemoryLimit(divide(c.Memory, c.MaxConnections).heap)
 	if _, chosen := os.LookupEnv("GOMAXPROCS"); !chosen && runtime.GOMAXPROCS(0) <= c.EventLoops {
 		// A busy loop never gives its processor away by itself. Without one more, accepting, the collector and
-		// connections on goroutines would wait about 10 ms for each of their turns.
+		// connections on goroutines would wait about 10 ms for each of their turns; and a loop that has nothing to do for
+		// a moment would wait as long behind each of those that compute. On a single CPU it is then the kernel that shares
+		// it. The price there: the runtime wakes the other thread before it takes the time at the end of a stop of the
+		// world, so that what it records as the stop includes that thread's turn, mostly the collector's.
 		runtime.GOMAXPROCS(c.EventLoops + 1)
 	}
 	signals := make(chan os.Signal, 4)

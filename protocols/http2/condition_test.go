@@ -2,6 +2,7 @@ package http2_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	xhttp2 "golang.org/x/net/http2"
@@ -70,5 +71,37 @@ func TestConditionBehindShutWindows(t *testing.T) {
 	got := c.events()
 	if c.sent.Len() != 0 || len(got) == 0 || got[len(got)-1] != "19 status 204 end" {
 		t.Fatalf("%d bytes are not read; got %q", c.sent.Len(), got)
+	}
+}
+
+// TestConditionsOnOneKey has all streams of a connection write the same entry on a condition, together: none of them fails for
+// that another came between.
+func TestConditionsOnOneKey(t *testing.T) {
+	for _, condition := range []string{"*", "123"} {
+		c := greeted(t, newStore())
+		c.request(1, false, "PUT", key)
+		c.body(1, []byte("value"))
+		c.step()
+		c.events()
+		name := "if-match"
+		if condition != "*" {
+			name = "if-none-match"
+		}
+		for id := uint32(3); id < 203; id += 2 {
+			c.request(id, false, "PUT", key, name, condition)
+		}
+		for id := uint32(3); id < 203; id += 2 {
+			c.body(id, fmt.Append(nil, "value of ", id))
+		}
+		c.step()
+		list := c.events()
+		for _, e := range list {
+			if !strings.HasSuffix(e, " status 204 end") {
+				t.Errorf("%s %s: got %s", name, condition, e)
+			}
+		}
+		if len(list) != 100 {
+			t.Errorf("%s %s: %d answers", name, condition, len(list))
+		}
 	}
 }

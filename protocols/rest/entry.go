@@ -11,8 +11,9 @@ import (
 	"github.com/latticed/latticed/protocols/media"
 )
 
-// maxTries is how often a conditional write begins again because another came between.
-const maxTries = 8
+// maxTries is how often a conditional write begins again because another came between. Each time that happens one has
+// succeeded; the 100 streams of a connection of HTTP/2 may all be about one key, and are then judged together.
+const maxTries = 128
 
 // unprintable says in grid.Op.Attr that memcached has to show the key in base64.
 const unprintable = 1
@@ -257,11 +258,15 @@ func afterLook(x *Exchange) {
 		x.plain(fasthttp.StatusNotModified)
 		return
 	}
-	x.op.Ask &^= grid.WantValue | grid.NoBump
-	x.op.Cond, x.op.Version = grid.IfVersion, r.Version
-	if !found {
-		x.op.Cond, x.op.Version = grid.IfAbsent, 0
+	switch {
+	case !found:
+		x.op.Cond = grid.IfAbsent
+	case x.op.Ask&grid.WantValue == 0: // whatever it is
+		x.op.Cond = grid.IfPresent
+	default:
+		x.op.Cond, x.op.Version = grid.IfVersion, r.Version
 	}
+	x.op.Ask &^= grid.WantValue | grid.NoBump
 	if x.meth == mDelete {
 		x.op.Kind = grid.Remove
 		x.wants(afterRemove)

@@ -1,10 +1,17 @@
 package http1_test
 
 import (
+	"bytes"
+	"compress/gzip"
+	"compress/zlib"
 	"fmt"
+	"io"
+	"math/rand/v2"
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/klauspost/compress/zstd"
 
 	"github.com/latticed/latticed/grid"
 	"github.com/latticed/latticed/grid/gridtest"
@@ -256,3 +263,38 @@ func (stub) Do(b *grid.Batch) int {
 }
 
 var stubValue = []byte("value")
+
+// Nor is what they are compressed to, which is made once for all who ask at the same time.
+func TestCompressedMetricsAreShared(t *testing.T) {
+	text := make([]byte, 1_000_000)
+	for i, r := 0, rand.New(rand.NewPCG(1, 2)); i < len(text); i++ {
+		text[i] = 'a' + byte(r.UintN(16))
+	}
+	service := rest.New(rest.Options{Metrics: func(string) ([]byte, string) { return text, "text/plain" }})
+	for coding, open := range map[string]func(io.Reader) (io.Reader, error){
+		"gzip":    func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) },
+		"deflate": func(r io.Reader) (io.Reader, error) { return zlib.NewReader(r) },
+		"zstd":    func(r io.Reader) (io.Reader, error) { return zstd.NewReader(r) },
+	} {
+		in := []byte("GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: " + coding + "\r\n\r\n")
+		s := http1.New(http1.Options{Service: service}).Open(&protocols.Env{Caches: stub{}, Limits: protocols.DefaultLimits})
+		var out []byte
+		for more := true; more; {
+			turn := protocols.Turn{In: in, Room: 32 << 10, Now: prototest.Now, Batch: grid.NewBatch(1 << 10), Loop: protocols.MaxLoops - 1}
+			p := s.Step(&turn)
+			if p.Kept > 64<<10 {
+				t.Fatalf("%s: %d bytes are a client's own", coding, p.Kept)
+			}
+			in, out, more = in[p.Used:], append(out, turn.Out...), p.Next == protocols.Flush
+		}
+		s.Close()
+		head, body, _ := strings.Cut(string(out), "\r\n\r\n")
+		r, err := open(strings.NewReader(body))
+		if err != nil {
+			t.Fatalf("%s: %v", coding, err)
+		}
+		if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, text) || !strings.Contains(head, "Content-Encoding: "+coding) {
+			t.Errorf("%s: %s: got %d bytes, %v", coding, head, len(got), err)
+		}
+	}
+}

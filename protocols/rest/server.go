@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"sync"
@@ -10,7 +11,6 @@ import (
 
 	"github.com/latticed/latticed/conf/infinispan"
 	"github.com/latticed/latticed/grid"
-	"github.com/latticed/latticed/protocols/media"
 )
 
 // Health words, as Infinispan has them.
@@ -416,7 +416,14 @@ func (x *Exchange) metrics() {
 		x.plain(fasthttp.StatusOK)
 		x.Res.SetContentType(g.kind)
 		x.body(g.body, false)
-		x.compress(media.Text)
+		if len(g.body) < compressMin || x.meth == mHead {
+			return true
+		}
+		x.Res.Add("Vary", "Accept-Encoding")
+		if kind := x.wanted(); kind != identity {
+			x.Res.Set("Content-Encoding", codingNames[kind])
+			x.body(x.s.squeezed(g, kind), false)
+		}
 		return true
 	})
 }
@@ -427,6 +434,9 @@ type gathering struct {
 	body         []byte // never changed
 	accept, kind string
 	users        int // who is being sent it; guarded by gatherings.mu
+
+	mu       sync.Mutex // guards squeezed
+	squeezed [len(codingNames)][]byte
 }
 
 // gatherings are the last one, and those from before that are still being sent. Each may take megabytes.
@@ -460,6 +470,20 @@ func (s *Service) gather(accept string) *gathering {
 	}
 	gs.last.users++
 	return gs.last
+}
+
+// squeezed returns g compressed: once, whoever else asks for it so.
+func (s *Service) squeezed(g *gathering, kind coding) []byte {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.squeezed[kind] == nil {
+		q := s.squeezes.get(kind)
+		_, _ = q.c.Write(g.body) // a buffer takes everything
+		_ = q.c.Close()
+		g.squeezed[kind] = bytes.Clone(q.buf.Bytes())
+		s.squeezes.put(q)
+	}
+	return g.squeezed[kind]
 }
 
 // ungather says that a user of g has it, or has gone.

@@ -19,9 +19,10 @@ import (
 // Limits of the protocol.
 const (
 	maxKey      = 250
-	maxLine     = 2048    // a line of any other command than the get family
-	maxGetLine  = 1 << 20 // get, gets, gat, gats: their key lists may be long
-	maxWords    = 24      // words looked at; meta allows 20
+	maxLine     = 2048      // a line of any other command than the get family
+	maxGetLine  = 1 << 20   // get, gets, gat, gats: their key lists may be long
+	loopLine    = 128 << 10 // of such a line that is not whole; a loop would copy it together again for each packet that comes
+	maxWords    = 24        // words looked at; meta allows 20
 	maxOpaque   = 32
 	defaultItem = 1 << 20
 )

@@ -236,6 +236,36 @@ func TestLongLinesShareMemory(t *testing.T) {
 	}
 }
 
+// A long line that does not end leaves the loop, which would copy it together for every packet.
+func TestLongLinesAreNotForLoops(t *testing.T) {
+	for _, test := range []struct {
+		size, loop int
+		want       protocols.Next
+	}{
+		{128 << 10, 0, protocols.More}, {128<<10 + 1, 0, protocols.HandOff}, {1 << 20, 0, protocols.HandOff},
+		{1 << 20, protocols.MaxLoops - 1, protocols.More}, // a goroutine has it already
+	} {
+		env := &protocols.Env{Caches: gridtest.NewModel(gridtest.Options{}), Limits: protocols.DefaultLimits}
+		session := memcached.New(memcached.Options{LongLines: 2 << 20}).Open(env)
+		turn := protocols.Turn{
+			In: []byte("get" + strings.Repeat(" k", test.size)[:test.size-3]), Now: grid.Time{Wall: 1}, Loop: test.loop,
+			Batch: grid.NewBatch(1 << 16), Room: 1 << 16,
+		}
+		p := session.Step(&turn)
+		if p.Next != test.want || p.Used != 0 || len(turn.Out) > 0 {
+			t.Errorf("%d bytes in loop %d: Next %d, %d used, %q, want Next %d", test.size, test.loop, p.Next, p.Used, turn.Out, test.want)
+		}
+		turn.In, turn.Loop, turn.Batch = append(turn.In, '\n'), protocols.MaxLoops-1, grid.NewBatch(1<<16)
+		for p.Next = protocols.Flush; p.Next == protocols.Flush; turn.In = turn.In[p.Used:] {
+			p = session.Step(&turn)
+		}
+		if got := string(turn.Out); got != "END\r\n" {
+			t.Errorf("%d bytes in loop %d and a line feed: got %q", test.size, test.loop, got)
+		}
+		session.Close()
+	}
+}
+
 // A removed entry is counted in the class it was in.
 func TestRemovedEntriesAreCountedInTheirClass(t *testing.T) {
 	value := strings.Repeat("v", 5000)

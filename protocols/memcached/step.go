@@ -178,6 +178,8 @@ func (t *turn) run() protocols.Next {
 		case t.block:
 			t.alone()
 		case s.closing || s.fill != nil || s.swallow > 0:
+		case t.need > 0 && t.waiting && len(t.In)-t.pos > loopLine && t.Loop != protocols.MaxLoops-1:
+			return protocols.HandOff
 		case t.need > 0:
 			return protocols.More
 		}

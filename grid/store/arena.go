@@ -18,14 +18,15 @@ import (
 // The bytes of a log segment, and those fields of its info that log.go uses, belong to the shard that has it. mu
 // guards everything else; it is taken last.
 type arena struct {
-	mem   []byte
-	base  unsafe.Pointer
-	info  []info
-	shift uint // a log segment is 1<<shift bytes
-	heap  bool // mem is on Go's heap, for the race detector, which does not watch other memory
-	huge  bool
-	first uint32 // the first log segment behind info
-	warm  int    // free log segments that stay resident
+	mem      []byte
+	base     unsafe.Pointer
+	info     []info
+	shift    uint // a log segment is 1<<shift bytes
+	heap     bool // mem is on Go's heap, for the race detector, which does not watch other memory
+	huge     bool
+	hugeFrom uint64 // huge pages are asked for from here on
+	first    uint32 // the first log segment behind info
+	warm     int    // free log segments that stay resident
 
 	commits func(mem []byte) error // commit, but for tests
 	copied  func()                 // for tests, when something was copied without a lock
@@ -128,6 +129,9 @@ func newArena(limit uint64, shift uint, heap bool) (*arena, error) {
 		runtime.AddCleanup(a, func(mem []byte) { unreserve(mem) }, reserved)
 	}
 	a.huge = limit >= 64<<20
+	if limit < 4<<30 { // of the table less than one would be used
+		a.hugeFrom = uint64(a.first) << shift
+	}
 	if err := a.commit(uint64(a.top) << shift); err != nil {
 		return nil, fmt.Errorf("grid/store: the system refuses the first %d bytes of memory: %w; lower the memory limit, or let the system give more", a.top<<shift, err)
 	}
@@ -160,8 +164,8 @@ func (a *arena) commit(end uint64) error {
 	if err != nil {
 		return err
 	}
-	if table := uint64(a.first) << a.shift; a.huge && from+uint64(len(mem)) > table {
-		huge(mem[max(table, from)-from:]) // of the table only the beginning is used
+	if at := max(from, a.hugeFrom); a.huge && at < from+uint64(len(mem)) {
+		huge(mem[at-from:])
 	}
 	a.ready.Store(from + uint64(len(mem)))
 	return nil

@@ -121,7 +121,8 @@ type session struct {
 	greeted bool    // our SETTINGS are written
 	settled bool    // the client's SETTINGS have come
 	closing bool    // GOAWAY is written: nothing further is read
-	leaving bool    // the client has said GOAWAY: no further streams
+	leaving bool    // the client has said GOAWAY, or we have: no further streams
+	told    bool    // we have
 	resized bool    // the client has said how large a table we may use, and has not heard yet that we use none
 
 	gone    [64]gone  // streams that are over, the latest ones

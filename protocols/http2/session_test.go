@@ -522,6 +522,24 @@ func TestLeaving(t *testing.T) {
 	}
 }
 
+// TestClientLeaves ends when a client has said GOAWAY and has its answers. It is told so, as it may have sent more.
+func TestClientLeaves(t *testing.T) {
+	c := greeted(t, newStore())
+	c.request(1, false, "PUT", key)
+	c.must(c.framer.WriteGoAway(0, xhttp2.ErrCodeNo, nil))
+	c.step()
+	c.want()
+	if c.last.Next != protocols.More {
+		t.Fatalf("ended before the request: %+v", c.last)
+	}
+	c.must(c.framer.WriteData(1, true, []byte("hello")))
+	c.step()
+	c.want("1 status 204 end", "goaway 1 NO_ERROR")
+	if c.last.Next != protocols.Close {
+		t.Errorf("not ended: %+v", c.last)
+	}
+}
+
 // TestUpgraded goes on behind a request of HTTP/1.1.
 func TestUpgraded(t *testing.T) {
 	s := newStore()

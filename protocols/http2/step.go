@@ -55,7 +55,7 @@ func (w *work) run() protocols.Next {
 		w.greet()
 	}
 	if w.Leaving && !s.leaving {
-		s.leaving = true
+		s.leaving, s.told = true, true
 		w.Out = appendGoAway(w.Out, s.last, noError, "")
 	}
 	w.takeLate()
@@ -91,6 +91,9 @@ func (w *work) run() protocols.Next {
 			w.pause()
 			return protocols.Park
 		case s.leaving && !slices.ContainsFunc(s.streams, func(st *stream) bool { return !st.answered }):
+			if !s.told {
+				w.end(noError, "") // who is told so may send on until it ends as well, instead of being reset
+			}
 			return protocols.Close
 		case w.judge():
 			continue

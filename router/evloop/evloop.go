@@ -526,6 +526,9 @@ func (l *loop) step(k *conn, m *mail) gnet.Action {
 		k.need, k.parked = int32(min(p.Need, router.MaxNeed)), p.Next == protocols.Park
 		spoke := len(out) > 0
 		if i == 0 && len(tail) == 0 && !more && l.gather(k, &p, out) {
+			if k.gone { // what was put aside had to be written at once, and who did not take it has moved
+				return gnet.Close
+			}
 			return l.retain(k)
 		}
 		out, tail, ok := l.write(k, out, tail)

@@ -10,7 +10,7 @@ ARGS    ?=
 # Packages in which goroutines meet: these also run under the race detector, which needs a C compiler.
 RACE := ./grid/... ./protocols/... ./router/... ./daemon/...
 # What every change must also compile for.
-PLATFORMS := linux/arm64 darwin/arm64 windows/amd64
+PLATFORMS := linux/arm64 linux/386 darwin/arm64 windows/amd64
 # What make check runs, in this order.
 CHECKS := format vet lint mod cross test race
 

@@ -160,20 +160,20 @@ func (c *Conn) Stepped(now int64) {
 
 // Keeps says after a Step how many answers are outstanding and how many bytes the session keeps.
 func (c *Conn) Keeps(held, kept int) {
-	c.Held, c.kept = int32(held), uint32(min(kept, math.MaxUint32))
+	c.Held, c.kept = int32(held), uint32(min(uint64(kept), math.MaxUint32))
 }
 
 // Retain says that c keeps n bytes between Steps, beside what its session does. False: there is no room for them, and c is to
 // be closed. Only the driver calls it.
 func (c *Conn) Retain(n int) bool {
-	n = min(n+int(c.kept), math.MaxUint32)
-	more := n - int(c.retained)
+	all := min(int64(n)+int64(c.kept), math.MaxUint32)
+	more := all - int64(c.retained)
 	if more == 0 {
 		return true
 	}
-	c.retained = uint32(n)
-	total := c.hub.Buffered.Add(int64(more))
-	if more < 0 || total <= c.hub.MaxBuffers || n <= c.hub.share || c.hub.makeRoom(c, total-c.hub.MaxBuffers) {
+	c.retained = uint32(all)
+	total := c.hub.Buffered.Add(more)
+	if more < 0 || total <= c.hub.MaxBuffers || all <= int64(c.hub.share) || c.hub.makeRoom(c, total-c.hub.MaxBuffers) {
 		return true
 	}
 	c.hub.BufferCuts.Add(1)

@@ -3,6 +3,7 @@ package rest
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/valyala/fasthttp"
@@ -181,7 +182,7 @@ var operations = []operation{
 
 // schemas are those of parameters that are no words.
 var schemas = map[string]any{
-	"limit": m{"type": "integer"}, "batch": m{"type": "integer"}, "Memcached-Flags": m{"type": "integer", "minimum": 0, "maximum": 1<<32 - 1},
+	"limit": m{"type": "integer"}, "batch": m{"type": "integer"}, "Memcached-Flags": m{"type": "integer", "minimum": 0, "maximum": uint32(math.MaxUint32)},
 	"timeToLiveSeconds": m{"type": "integer"}, "maxIdleTimeSeconds": m{"type": "integer"},
 	"metadata": m{"type": "boolean"}, "content-negotiation": m{"type": "boolean"}, "full": m{"type": "boolean"}, "pretty": m{"type": "boolean"}, "live": m{"type": "boolean"}, "global": m{"type": "boolean"},
 	"ignoreMutable": m{"type": "boolean"}, "includeCurrentState": m{"type": "boolean"}, "template": m{"type": "string", "enum": infinispan.Templates},

@@ -31,22 +31,16 @@ func framings(addr string) []framing {
 		var d net.Dialer
 		return d.DialContext(ctx, "tcp", addr)
 	}
-	only1 := own.Clone()
-	only1.NextProtos = []string{"http/1.1"}
+	speaking := func(set func(p *http.Protocols)) http.RoundTripper {
+		t := &http.Transport{DialContext: dial, TLSClientConfig: own.Clone(), Protocols: new(http.Protocols)}
+		set(t.Protocols)
+		return t
+	}
 	return []framing{
-		{"http HTTP/1.1", &http.Transport{DialContext: dial}},
-		{"https HTTP/1.1", &http.Transport{DialContext: dial, TLSClientConfig: only1}},
-		{"http HTTP/2", &http2.Transport{AllowHTTP: true, DialTLSContext: func(ctx context.Context, network, addr string, _ *tls.Config) (net.Conn, error) {
-			return dial(ctx, network, addr)
-		}}},
-		{"https HTTP/2", &http2.Transport{TLSClientConfig: own, DialTLSContext: func(ctx context.Context, network, addr string, o *tls.Config) (net.Conn, error) {
-			conn, err := dial(ctx, network, addr)
-			if err != nil {
-				return nil, err
-			}
-			through := tls.Client(conn, o)
-			return through, through.HandshakeContext(ctx)
-		}}},
+		{"http HTTP/1.1", speaking(func(p *http.Protocols) { p.SetHTTP1(true) })},
+		{"https HTTP/1.1", speaking(func(p *http.Protocols) { p.SetHTTP1(true) })},
+		{"http HTTP/2", speaking(func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) })},
+		{"https HTTP/2", speaking(func(p *http.Protocols) { p.SetHTTP2(true) })},
 	}
 }
 

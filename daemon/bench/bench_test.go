@@ -24,6 +24,18 @@ func testLane(o Options) *lane {
 	return &l
 }
 
+// answered is a lane whose first requests are answered, in pieces. What it does not take of the last one is kept.
+func answered(o Options, reply func(l *lane) string, piece int) (l *lane, kept string) {
+	l = testLane(o)
+	l.fill(nil, 0)
+	for all := reply(l); all != "" && !l.broken; {
+		n := min(piece, len(all))
+		kept, all = kept+all[:n], all[n:]
+		kept = kept[l.feed([]byte(kept), 1):]
+	}
+	return l, kept
+}
+
 // A good reply in any split counts as a hit; each kind of bad one is noticed and counted as what it is.
 func TestReplies(t *testing.T) {
 	value := func(l *lane, k int) string {
@@ -34,14 +46,7 @@ func TestReplies(t *testing.T) {
 	f := func(name string, o Options, reply func(l *lane) string, hits uint64, want Errors) {
 		t.Helper()
 		for _, piece := range []int{1, 7, 1 << 20} {
-			l := testLane(o)
-			l.fill(nil, 0)
-			all, kept := reply(l), ""
-			for all != "" && !l.broken {
-				n := min(piece, len(all))
-				kept, all = kept+all[:n], all[n:]
-				kept = kept[l.feed([]byte(kept), 1):]
-			}
+			l, kept := answered(o, reply, piece)
 			got := l.w.errs
 			got.First = ""
 			if got != want || l.w.hits != hits {

@@ -35,14 +35,7 @@ func TestHTTP2Replies(t *testing.T) {
 	f := func(name string, o Options, reply func(l *lane) string, hits, requests uint64, want Errors) {
 		t.Helper()
 		for _, piece := range []int{1, 7, 1 << 20} {
-			l := testLane(o)
-			l.fill(nil, 0)
-			all, kept := reply(l), ""
-			for all != "" && !l.broken {
-				n := min(piece, len(all))
-				kept, all = kept+all[:n], all[n:]
-				kept = kept[l.feed([]byte(kept), 1):]
-			}
+			l, _ := answered(o, reply, piece)
 			got := l.w.errs
 			got.First = ""
 			if got != want || l.w.hits != hits || l.w.requests != requests {

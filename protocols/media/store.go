@@ -57,7 +57,7 @@ func (*unform) Transform(dst, src []byte, atEOF bool) (n, used int, err error) {
 			if used+2 >= len(src) {
 				return n, used, short(atEOF)
 			}
-			hi, lo := digit(src[used+1]), digit(src[used+2])
+			hi, lo := HexDigit(src[used+1]), HexDigit(src[used+2])
 			if hi < 0 || lo < 0 {
 				return n, used, ErrContent
 			}
@@ -78,7 +78,8 @@ func short(atEOF bool) error {
 	return transform.ErrShortSrc
 }
 
-func digit(c byte) int {
+// HexDigit returns the number that a hexadecimal digit stands for, -1 for what is none.
+func HexDigit(c byte) int {
 	switch {
 	case c >= '0' && c <= '9':
 		return int(c - '0')
@@ -111,7 +112,7 @@ func (h *unhex) Transform(dst, src []byte, atEOF bool) (n, used int, err error) 
 		if n == len(dst) {
 			return n, used, transform.ErrShortDst
 		}
-		hi, lo := digit(src[used]), digit(src[used+1])
+		hi, lo := HexDigit(src[used]), HexDigit(src[used+1])
 		if hi < 0 || lo < 0 {
 			return n, used, ErrContent
 		}
@@ -345,7 +346,7 @@ func (j *validJSON) step(c byte) bool {
 		}
 		return true
 	case jsonHex, jsonNameHex:
-		if digit(c) < 0 {
+		if HexDigit(c) < 0 {
 			return false
 		}
 		if j.hex--; j.hex == 0 {

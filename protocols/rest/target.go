@@ -3,6 +3,8 @@ package rest
 import (
 	"bytes"
 	"errors"
+
+	"github.com/latticed/latticed/protocols/media"
 )
 
 // maxSegments is how many parts of a path are looked at; there is no longer route.
@@ -90,7 +92,7 @@ func unform(dst, s []byte) ([]byte, error) {
 			if i+2 >= len(s) {
 				return nil, errTarget
 			}
-			hi, lo := unhex(s[i+1]), unhex(s[i+2])
+			hi, lo := media.HexDigit(s[i+1]), media.HexDigit(s[i+2])
 			if hi < 0 || lo < 0 {
 				return nil, errTarget
 			}
@@ -101,18 +103,6 @@ func unform(dst, s []byte) ([]byte, error) {
 		}
 	}
 	return dst, nil
-}
-
-func unhex(c byte) int {
-	switch {
-	case c >= '0' && c <= '9':
-		return int(c - '0')
-	case c >= 'a' && c <= 'f':
-		return int(c - 'a' + 10)
-	case c >= 'A' && c <= 'F':
-		return int(c - 'A' + 10)
-	}
-	return -1
 }
 
 // param returns a query parameter, the last if it is repeated. ok: it is there, perhaps without a value.

@@ -73,3 +73,21 @@ func TestReport(t *testing.T) {
 		t.Errorf("a command that was used twice is shown %d times", n)
 	}
 }
+
+func TestRefusedFew(t *testing.T) {
+	for _, test := range []struct {
+		requests uint64
+		errs     bench.Errors
+		want     bool
+	}{
+		{1_000_000, bench.Errors{Refused: 2}, true},
+		{1_000_000, bench.Errors{Refused: 100}, false},
+		{1_000_000, bench.Errors{Refused: 2, WrongValue: 1}, false},
+		{1_000_000, bench.Errors{Closed: 1}, false},
+		{0, bench.Errors{Refused: 1}, false},
+	} {
+		if got := refusedFew(&bench.Report{Requests: test.requests, Errors: test.errs}); got != test.want {
+			t.Errorf("%+v of %d: got %v", test.errs, test.requests, got)
+		}
+	}
+}

@@ -298,7 +298,7 @@ const (
 	// What died within this is left to requests, as memcached's counters of them distinguish it from what never was.
 	fresh = time.Second
 
-	_ = uint(time.Minute - store.SweepRound*sweepEvery - fresh) // what running.md says
+	_ = uint64(time.Minute - store.SweepRound*sweepEvery - fresh) // what running.md says
 )
 
 // sweep drops expired entries and connections that have been idle for too long, in small bites.

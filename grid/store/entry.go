@@ -310,13 +310,15 @@ func (s *info) relative(t int64) uint32 { return uint32(min(max(0, t-s.start), m
 func (s *info) reaches(t int64) bool { return t-s.start <= math.MaxUint32 }
 
 // note keeps info.expires true.
-func (s *info) note(it *item) {
-	at := it.end()
-	if at < s.expires { // mostly it is not, and nothing is written
-		s.expires = at
+func (s *info) note(it *item) { lower(it.end(), &s.expires, &s.expiresNext) }
+
+// lower keeps moments true, before which nothing expires: of all there is, and of what a pass has come by.
+func lower(at int64, all, passed *int64) {
+	if at < *all { // mostly it is not, and nothing is written
+		*all = at
 	}
-	if at < s.expiresNext {
-		s.expiresNext = at
+	if at < *passed {
+		*passed = at
 	}
 }
 

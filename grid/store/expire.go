@@ -183,15 +183,7 @@ func (d *dues) end() { d.expires, d.epoch, d.late = d.next, d.nextEpoch, d.nextL
 func (d *dues) pass(expires int64) { d.next = min(d.next, expires) }
 
 // note is told of an entry that was written.
-func (d *dues) note(it *item) {
-	at := it.end()
-	if at < d.expires { // mostly it is not, and nothing is written
-		d.expires = at
-	}
-	if at < d.next {
-		d.next = at
-	}
-}
+func (d *dues) note(it *item) { lower(it.end(), &d.expires, &d.next) }
 
 // none tells whether nothing is due in the shard, which was told the time.
 func (d *dues) none(sh *shard) bool {

@@ -325,21 +325,13 @@ func TestCachesAfterRestart(t *testing.T) {
 	dir := t.TempDir()
 	warm := filepath.Join(dir, "warm")
 	yaml := daemontest.AnyPort + "  data-dir: " + filepath.Join(dir, "data") + "\n  warm-restart: " + warm + "\n"
-	start := func() *daemon.Daemon {
-		t.Helper()
-		d, err := daemon.Start(daemon.Options{Config: daemontest.Configure(t, yaml), Version: "test", Log: zerolog.Nop()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return d
-	}
 	stop := func(d *daemon.Daemon) {
 		t.Helper()
 		if err := d.Stop(context.Background()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	d := start()
+	d := daemontest.Start(t, yaml)
 	web := browse(t, d)
 	call(t, web, "POST", "/rest/v2/caches/c?template=org.infinispan.DIST_SYNC", nil)
 	call(t, web, "POST", "/rest/v2/caches/gone", nil)
@@ -354,7 +346,7 @@ func TestCachesAfterRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.Close()
-	d = start()
+	d = daemontest.Start(t, yaml)
 	web = browse(t, d)
 	if _, got := call(t, web, "GET", "/rest/v2/caches", nil); got != `["c","default"]` {
 		t.Errorf("got %s", got)

@@ -9,9 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rs/zerolog"
-
-	"github.com/latticed/latticed/daemon"
 	"github.com/latticed/latticed/daemon/daemontest"
 )
 
@@ -50,15 +47,7 @@ func TestLeaveWhileTheDiskIsStuck(t *testing.T) {
 	dir := t.TempDir()
 	file, stuck := dir+"/entries", dir+"/data/caches.json.tmp"
 	yaml := daemontest.AnyPort + "  data-dir: " + dir + "/data\n  warm-restart: " + file + "\n"
-	start := func() *daemon.Daemon {
-		t.Helper()
-		d, err := daemon.Start(daemon.Options{Config: daemontest.Configure(t, yaml), Version: "test", Log: zerolog.Nop()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return d
-	}
-	d := start()
+	d := daemontest.Start(t, yaml)
 	daemontest.Ask(t, daemontest.Dial(t, d), "set k 0 0 1\r\na\r\n", "STORED\r\n")
 	if err := syscall.Mkfifo(stuck, 0o600); err != nil { // who opens it waits for who reads
 		t.Fatal(err)
@@ -79,7 +68,7 @@ func TestLeaveWhileTheDiskIsStuck(t *testing.T) {
 	} else {
 		f.Close()
 	}
-	d = start()
+	d = daemontest.Start(t, yaml)
 	daemontest.Ask(t, daemontest.Dial(t, d), "get k\r\n", "VALUE k 0 1\r\na\r\nEND\r\n")
 	now, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -40,6 +40,12 @@ func Configure(t testing.TB, yaml string) *conf.Config {
 	return c
 }
 
+// Start starts a daemon with yaml below `latticed:`, which the test stops.
+func Start(t testing.TB, yaml string) *daemon.Daemon {
+	t.Helper()
+	return start(t, yaml, nil)
+}
+
 // Boot starts a daemon with yaml below `latticed:`.
 func Boot(t testing.TB, yaml string) *daemon.Daemon {
 	t.Helper()
@@ -70,12 +76,18 @@ func OnEachGrid(t *testing.T, yaml string, f func(*testing.T, *daemon.Daemon)) {
 	})
 }
 
-func boot(t testing.TB, yaml string, wrap func(grid.Caches) grid.Caches) *daemon.Daemon {
+func start(t testing.TB, yaml string, wrap func(grid.Caches) grid.Caches) *daemon.Daemon {
 	t.Helper()
 	d, err := daemon.Start(daemon.Options{Config: Configure(t, yaml), Version: "test", Log: zerolog.Nop(), Grid: wrap})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return d
+}
+
+func boot(t testing.TB, yaml string, wrap func(grid.Caches) grid.Caches) *daemon.Daemon {
+	t.Helper()
+	d := start(t, yaml, wrap)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()

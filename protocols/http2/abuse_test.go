@@ -64,12 +64,7 @@ func TestListsThatNobodyTakes(t *testing.T) {
 	c.must(c.framer.WriteSettings(xhttp2.Setting{ID: xhttp2.SettingInitialWindowSize, Val: 1 << 20}))
 	c.must(c.framer.WriteWindowUpdate(0, 1<<26))
 	c.step()
-	ended := 0
-	for _, e := range c.events() {
-		if strings.HasSuffix(e, " end") {
-			ended++
-		}
-	}
+	ended := c.ended()
 	if ended != 100 {
 		t.Errorf("%d of 100 lists came to their end", ended)
 	}
@@ -297,12 +292,7 @@ func TestComputingTakesTurns(t *testing.T) {
 			t.Fatalf("Step %d reads on in %d values", i, len(w.read))
 		}
 	}
-	ended := 0
-	for _, e := range c.events() {
-		if strings.HasSuffix(e, " end") {
-			ended++
-		}
-	}
+	ended := c.ended()
 	if ended != 4 {
 		t.Errorf("%d of 4 answers are there", ended)
 	}

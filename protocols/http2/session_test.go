@@ -127,6 +127,17 @@ func (c *client) request(id uint32, end bool, method, path string, fields ...str
 	c.must(c.framer.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: id, BlockFragment: c.head.Bytes(), EndStream: end, EndHeaders: true}))
 }
 
+// ended reads what the session wrote, and counts the streams that it ended.
+func (c *client) ended() (n int) {
+	c.t.Helper()
+	for _, e := range c.events() {
+		if strings.HasSuffix(e, " end") {
+			n++
+		}
+	}
+	return n
+}
+
 // events reads what the session wrote, a line a frame, but for what every connection begins with.
 func (c *client) events() (list []string) {
 	c.t.Helper()
@@ -491,12 +502,7 @@ func TestZeroWindow(t *testing.T) {
 	c.must(c.framer.WriteSettings(xhttp2.Setting{ID: xhttp2.SettingInitialWindowSize, Val: 1 << 20}))
 	c.must(c.framer.WriteWindowUpdate(0, 1<<30))
 	c.step()
-	ends := 0
-	for _, e := range c.events() {
-		if strings.HasSuffix(e, "end") {
-			ends++
-		}
-	}
+	ends := c.ended()
 	if ends != 100 {
 		t.Errorf("%d of 100 requests were answered", ends)
 	}
@@ -621,12 +627,7 @@ func TestLate(t *testing.T) {
 		late.Deliver()
 		p = turn(nil)
 	}
-	ends := 0
-	for _, e := range c.events() {
-		if strings.HasSuffix(e, "end") {
-			ends++
-		}
-	}
+	ends := c.ended()
 	if ends != 21 || p.Held != 0 {
 		t.Errorf("%d of 21 requests were answered, %d are held", ends, p.Held)
 	}
